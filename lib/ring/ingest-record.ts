@@ -9,6 +9,8 @@
  * process, so a successor can tell which inputs its predecessor had already answered.
  * @thread any
  */
+import { latin1, writeLatin1 } from '../base/bytes.ts';
+
 export const INGEST_KIND = 0;
 export const INGEST_HOSTNAME_BYTES = 2;
 export const INGEST_HOST_ID = 4;
@@ -46,7 +48,7 @@ export function writeIngestHeader(target: Buffer, at: number, meta: IngestMeta):
   target.writeUInt32LE(meta.didHashHi, at + INGEST_DID_HASH_HI);
   target.writeDoubleLE(meta.hostSeq, at + INGEST_HOST_SEQ);
   target.writeDoubleLE(meta.arrivalMs, at + INGEST_ARRIVAL_MS);
-  target.latin1Write(meta.hostname, at + INGEST_HEADER_BYTES);
+  writeLatin1(target, meta.hostname, at + INGEST_HEADER_BYTES);
   return at + INGEST_HEADER_BYTES + meta.hostname.length;
 }
 
@@ -75,6 +77,6 @@ export class IngestRecord implements IngestMeta {
     this.arrivalMs = source.readDoubleLE(at + INGEST_ARRIVAL_MS);
     this.frameStart = at + INGEST_HEADER_BYTES + hostnameBytes;
     this.frameEnd = at + payloadBytes;
-    this.hostname = source.latin1Slice(at + INGEST_HEADER_BYTES, this.frameStart);
+    this.hostname = latin1(source, at + INGEST_HEADER_BYTES, this.frameStart);
   }
 }
