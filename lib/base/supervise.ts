@@ -4,8 +4,9 @@
  * then waiting for the pass in hand to end (C3). Knows no metric: the caller is told by hooks.
  * @thread any
  */
+import { AssertionFailed } from './assert.ts';
 import { type BackoffPolicy, backoffDelayMs } from './backoff.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, nextTurn } from './clock.ts';
 import { errorText } from './fault.ts';
 import { Prng, seedOf } from './prng.ts';
 import { MINUTE_MS, SECOND_MS } from './units.ts';
@@ -25,7 +26,7 @@ export type SuperviseOptions = {
   readonly backoff?: BackoffPolicy;
   /** Runs after each pass that ended well: the place to set a heartbeat or an age metric. */
   readonly onBeat?: () => void;
-  /** Runs after each pass that threw. */
+  /** Runs after each pass that threw; must not throw itself. */
   readonly onFailure?: (error: unknown) => void;
 };
 
@@ -59,6 +60,7 @@ class Loop implements SupervisedLoop {
   #failures = 0;
   #failuresInRow = 0;
   #unloggedFailures = 0;
+  #isFailureLogged = false;
   readonly #ended: Promise<void>;
 
   constructor(name: string, clock: Clock, logger: LoopLogger, pass: Pass, opts: SuperviseOptions) {
@@ -103,8 +105,12 @@ class Loop implements SupervisedLoop {
         await this.#pass(this.#stopping.signal);
         this.#onSuccess();
       } catch (error) {
+        // A broken invariant ends the process (an unhandled rejection): it must not be retried.
+        if (error instanceof AssertionFailed) throw error;
         delayMs = this.#onError(error);
       }
+      // A pass may wake its own loop: sockets and timers must get their turn in between.
+      if (this.#isWoken) await nextTurn();
       if (this.#stopping.signal.aborted || this.#isWoken) continue;
       this.#sleep = new AbortController();
       await this.#clock.sleep(delayMs, this.#sleep.signal);
@@ -112,9 +118,10 @@ class Loop implements SupervisedLoop {
   }
 
   #onSuccess(): void {
-    if (this.#failuresInRow > 0) {
+    if (this.#isFailureLogged) {
       this.#logger.info({ loop: this.name, failures: this.#failuresInRow }, 'loop recovered');
     }
+    this.#isFailureLogged = false;
     this.#failuresInRow = 0;
     this.#lastSuccessMs = this.#clock.monoMs();
     this.#options.onBeat?.();
@@ -126,7 +133,7 @@ class Loop implements SupervisedLoop {
     this.#failures++;
     this.#failuresInRow++;
     this.#unloggedFailures++;
-    if (nowMs - this.#lastLogMs >= MINUTE_MS || this.#failuresInRow === 1) {
+    if (nowMs - this.#lastLogMs >= MINUTE_MS) {
       const fields = {
         loop: this.name,
         error: errorText(error),
@@ -135,6 +142,7 @@ class Loop implements SupervisedLoop {
       };
       this.#logger.warn(fields, 'loop pass failed');
       this.#lastLogMs = nowMs;
+      this.#isFailureLogged = true;
       this.#unloggedFailures = 0;
     }
     this.#options.onFailure?.(error);
@@ -143,9 +151,8 @@ class Loop implements SupervisedLoop {
 }
 
 /**
- * Runs `pass` again and again until `stop()`. The first pass starts at once. An error that is a
- * bug of ours (`AssertionFailed`) is treated like any other here: what must end the process on a
- * broken invariant does not belong in a loop that may fail.
+ * Runs `pass` again and again until `stop()`; the first pass starts at once. Any error is survived
+ * except `AssertionFailed`, a bug of ours: that one ends the process.
  */
 export function supervise(
   name: string,
