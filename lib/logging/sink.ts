@@ -45,6 +45,8 @@ export class LineSink {
   #pendingBytes = 0;
   #droppedLines = 0;
   #isWaiting = false;
+  /** libuv is writing the first line. */
+  #isInHand = false;
   #isClosed = false;
 
   constructor(options: SinkOptions) {
@@ -77,9 +79,12 @@ export class LineSink {
   /** Writes what waits, for a quarter of a second at most: called when the thread ends. */
   flushSync(): void {
     const endMs = this.#options.clock.monoMs() + FLUSH_MS_MAX;
+    // The line libuv has in hand gets written by it, also while the process ends.
+    const inHand = this.#isInHand ? this.#pending.shift() : undefined;
     while (this.#pending.length > 0 && this.#options.clock.monoMs() < endMs) {
       if (this.#writeFirst() === 'gone') break;
     }
+    if (inHand !== undefined) this.#pending.unshift(inHand);
   }
 
   /** Ends the sink; lines after this are dropped and counted. */
@@ -127,11 +132,12 @@ export class LineSink {
     const first = this.#pending[0];
     if (first === undefined) return;
     this.#isWaiting = true;
+    this.#isInHand = true;
     fsWrite(this.#opened.fd, first, 0, first.length, null, (error, writtenBytes) => {
       this.#isWaiting = false;
-      if (error !== null) this.#dropPending();
-      // flushSync() may have written this line meanwhile: then it no longer stands first.
-      else if (this.#pending[0] === first) this.#advance(first, writtenBytes);
+      this.#isInHand = false;
+      if (error === null) this.#advance(first, writtenBytes);
+      else this.#dropPending();
       this.#drain();
     });
   }
