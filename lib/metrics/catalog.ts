@@ -43,6 +43,7 @@ export const LOOP_NAMES = [
   'store_probe',
   'host_flush',
   'account_flush',
+  'account_load',
 ] as const;
 
 const SECONDS_FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5] as const;
@@ -162,6 +163,11 @@ export const CATALOG = {
     ['identity', 'state', 'behind'],
     'Frames held, by cause.',
   ),
+  relay_verify_arena_full_total: counter(VERIFY, 'Times the held arena was full.'),
+  relay_verify_reports_dropped_total: counter(
+    VERIFY,
+    'Reports of rejected frames that main did not take in time (the rejects are counted).',
+  ),
   relay_verify_quarantined_frames_total: counter(
     VERIFY,
     'Frames written to the quarantine folder (G12).',
@@ -187,6 +193,11 @@ export const CATALOG = {
       'throttled',
       'http',
       'network',
+      'answer_bad',
+      'overloaded',
+      'paused',
+      'closed',
+      'internal',
     ],
     'Look-ups of DID documents, by outcome.',
   ),
@@ -196,6 +207,31 @@ export const CATALOG = {
     'Time of one look-up of a DID document.',
   ),
   relay_identity_in_flight_count: gauge(VERIFY, 'Look-ups of DID documents under way.'),
+  relay_identity_wait_seconds: histogram(
+    VERIFY,
+    SECONDS_SLOW,
+    'Time a look-up of a DID document waited for its turn.',
+  ),
+  relay_identity_queued_count: gauge(VERIFY, 'Look-ups of DID documents that wait for a turn.'),
+  relay_identity_coalesced_total: counter(
+    VERIFY,
+    'Look-ups of DID documents that joined one under way.',
+  ),
+  relay_identity_retries_total: counter(VERIFY, 'Requests for DID documents that were repeated.'),
+  relay_identity_pauses_total: counter(
+    VERIFY,
+    'Times the directory or a did:web host was left alone after failures or as it asked.',
+  ),
+  relay_identity_dns_queries_total: counterBy(
+    MAIN_VERIFY,
+    'outcome',
+    ['ok', 'not_found', 'timeout', 'failed', 'blocked', 'overloaded', 'closed'],
+    'Look-ups of host names, by outcome.',
+  ),
+  relay_identity_dns_hits_total: counter(
+    MAIN_VERIFY,
+    'Look-ups of host names answered from the cache.',
+  ),
   relay_identity_forced_refreshes_total: counter(
     VERIFY,
     'Look-ups forced by a signature that did not verify.',
@@ -334,6 +370,15 @@ export const CATALOG = {
     'Statements sent to PostgreSQL, by outcome.',
   ),
   relay_store_query_seconds: histogram(MAIN_VERIFY, SECONDS_FAST, 'Time of one statement.'),
+  relay_store_wait_seconds: histogram(
+    MAIN_VERIFY,
+    SECONDS_FAST,
+    'Time a statement waited for a free connection (D28).',
+  ),
+  relay_store_restarts_total: counter(
+    MAIN,
+    'Times the built-in PostgreSQL was started again after it died.',
+  ),
   relay_store_checkpoint_seq: gauge(
     MAIN,
     'Log seq up to which state and cursors are in PostgreSQL.',
