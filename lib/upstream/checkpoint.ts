@@ -1,0 +1,163 @@
+/**
+ * Writes host cursors, last of all and never ahead (G9, G10). A checkpoint is a barrier: one note
+ * of {last routed host seq of each changed host, next ingest number of each shard, D = durable
+ * seq}, taken in one turn of the loop; when every shard's completed number has reached the note,
+ * the cursors and `checkpoint_seq = D` are saved together. Owns the one note in flight: a save
+ * that fails is tried again with the same note, two are never under way at once.
+ *
+ *   idle ── period ──► noted ── all shards passed ──► saving ── saved ──► idle
+ *                        ▲                              │
+ *                        └───────── fault, back-off ────┘
+ * Does not know how frames are routed nor where cursors are kept.
+ * @thread main
+ */
+import type { Clock } from '../base/clock.ts';
+import { type SupervisedLoop, supervise } from '../base/supervise.ts';
+import { distance, SECOND_MS } from '../base/units.ts';
+import type { Logger } from '../logging/logger.ts';
+import type { MetricWriter } from '../metrics/slots.ts';
+import type { HostCursor } from './cursor-map.ts';
+
+/** Where a note is read from. All of it belongs to this thread or is a single-writer word. */
+export type CheckpointSource = {
+  readonly shardCount: number;
+  /** Next ingest number main will give in this shard (modular Int32). */
+  routedNo(shard: number): number;
+  /** Ingest number of this shard below which all is durable or rejected, and flushed. */
+  completedNo(shard: number): number;
+  durableSeq(): number;
+  takeChanged(): HostCursor[];
+};
+
+export type CheckpointDeps = {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: MetricWriter;
+  readonly source: CheckpointSource;
+  /**
+   * Stores cursors and checkpoint seq in one transaction. Cursors are set, not raised: a host
+   * that renumbered goes back. Repeating it must be harmless. Rejects on a fault.
+   */
+  save(cursors: readonly HostCursor[], seq: number): Promise<void>;
+};
+
+export type CheckpointOptions = {
+  readonly periodMs: number;
+  /** How often the barrier is looked at. */
+  readonly pollMs: number;
+};
+
+export const CHECKPOINT_DEFAULTS: CheckpointOptions = { periodMs: SECOND_MS, pollMs: 20 };
+
+type Note = {
+  readonly cursors: readonly HostCursor[];
+  readonly routed: readonly number[];
+  readonly seq: number;
+};
+
+export class Checkpointer {
+  readonly #options: CheckpointOptions;
+  readonly #deps: CheckpointDeps;
+  #note: Note | undefined;
+  #savedSeq: number;
+  #loop: SupervisedLoop | undefined;
+
+  /** `savedSeq`: the checkpoint seq that is in the store now. */
+  constructor(savedSeq: number, deps: CheckpointDeps, options = CHECKPOINT_DEFAULTS) {
+    this.#savedSeq = savedSeq;
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /** Log seq up to which account state and cursors are in the store. */
+  get savedSeq(): number {
+    return this.#savedSeq;
+  }
+
+  /** Milliseconds since a checkpoint last ended well. */
+  ageMs(): number {
+    return this.#loop?.successAgeMs() ?? 0;
+  }
+
+  start(): void {
+    const { clock, logger, metrics } = this.#deps;
+    this.#loop = supervise('checkpoint', clock, logger, (signal) => this.#pass(signal), {
+      periodMs: this.#options.periodMs,
+      onBeat: () => {
+        const nowSeconds = clock.epochMs() / SECOND_MS;
+        metrics.set('relay_loop_success_timestamp_seconds:checkpoint', nowSeconds);
+      },
+      onFailure: () => {
+        metrics.add('relay_loop_failures_total:checkpoint');
+        metrics.add('relay_store_checkpoints_total:error');
+      },
+    });
+  }
+
+  /**
+   * Ends the loop and makes a last checkpoint, for which routing must have stopped. False when it
+   * could not be made in `deadlineMs`: the cursors in the store are then older, never wrong.
+   */
+  async stop(deadlineMs: number): Promise<boolean> {
+    const { clock, logger } = this.#deps;
+    const deadline = new AbortController();
+    const timer = clock.after(deadlineMs, () => deadline.abort());
+    const last = this.#last(deadline.signal).catch((error: unknown) => {
+      logger.warn({ error }, 'last checkpoint failed');
+      return false;
+    });
+    const isSaved = await Promise.race([last, aborted(deadline.signal)]);
+    timer.cancel();
+    if (!isSaved) this.#deps.metrics.add('relay_store_checkpoints_total:timeout');
+    return isSaved;
+  }
+
+  async #last(signal: AbortSignal): Promise<boolean> {
+    await this.#loop?.stop();
+    // Twice: first what was under way, then what was routed since.
+    if (this.#note !== undefined && !(await this.#finish(this.#note, signal))) return false;
+    return this.#finish(this.#takeNote(), signal);
+  }
+
+  async #pass(signal: AbortSignal): Promise<void> {
+    this.#note ??= this.#takeNote();
+    await this.#finish(this.#note, signal);
+  }
+
+  /** Reads everything in one turn: no frame can be routed between two of these lines. */
+  #takeNote(): Note {
+    const { source } = this.#deps;
+    const routed: number[] = [];
+    for (let shard = 0; shard < source.shardCount; shard++) routed.push(source.routedNo(shard));
+    return { cursors: source.takeChanged(), routed, seq: source.durableSeq() };
+  }
+
+  /** Waits for the barrier and saves; false when the signal came first (the note is kept). */
+  async #finish(note: Note, signal: AbortSignal): Promise<boolean> {
+    this.#note = note;
+    while (!this.#isPassed(note)) {
+      if (signal.aborted) return false;
+      await this.#deps.clock.sleep(this.#options.pollMs, signal);
+    }
+    if (note.cursors.length > 0 || note.seq !== this.#savedSeq) {
+      await this.#deps.save(note.cursors, note.seq);
+      this.#savedSeq = note.seq;
+      this.#deps.metrics.set('relay_store_checkpoint_seq', note.seq);
+      this.#deps.metrics.add('relay_store_checkpoints_total:ok');
+    }
+    this.#note = undefined;
+    return true;
+  }
+
+  #isPassed(note: Note): boolean {
+    return note.routed.every(
+      (routedNo, shard) => distance(this.#deps.source.completedNo(shard), routedNo) >= 0,
+    );
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<false> {
+  const { promise, resolve } = Promise.withResolvers<false>();
+  signal.addEventListener('abort', () => resolve(false), { once: true });
+  return promise;
+}
