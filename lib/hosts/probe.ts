@@ -19,8 +19,8 @@ export type ProbeFetcher = { get(url: string): Promise<FetchResult> };
 const RELAY_MARK = /atproto-relay|skyrelay/i;
 
 /** True for the `Server` header of a relay, whichever it is (S10, H169). */
-export function isRelayServer(serverHeader: string | undefined): boolean {
-  return serverHeader !== undefined && RELAY_MARK.test(serverHeader.slice(0, 512));
+export function isRelayServer(serverHeader: string | string[] | undefined): boolean {
+  return serverHeader !== undefined && RELAY_MARK.test(String(serverHeader).slice(0, 512));
 }
 
 /** A probe of hosts in the normal form of identity/address.ts. Never rejects. */
@@ -29,7 +29,7 @@ export function createProbe(fetcher: ProbeFetcher): HostProbe {
     const url = `${originOfHost(hostname)}/xrpc/com.atproto.server.describeServer`;
     const result = await fetcher.get(url);
     if (result.fault !== undefined) return result.fault;
-    if (isRelayServer(result.headers.server)) return 'relay';
+    if (isRelayServer(result.headers['server'])) return 'relay';
     if (result.status !== 200) return 'http_status';
     return isDescription(result.body) ? 'pds' : 'not_pds';
   };

@@ -18,8 +18,10 @@ type Label<Value extends string = string> = {
 export type MetricRow = {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
-  /** Threads that write it. /metrics adds up what the pages of these threads hold. */
+  /** Threads that write it. /metrics adds up what the pages of these threads hold … */
   readonly threads: Threads;
+  /** … or shows the least of them that is set. */
+  readonly merge?: 'least';
   readonly label?: Label;
   /** Upper bounds of a histogram's buckets; one more for +Inf is added. */
   readonly buckets?: readonly number[];
@@ -94,7 +96,18 @@ export const CATALOG = {
   relay_upstream_connect_failures_total: counterBy(
     MAIN,
     'cause',
-    ['dns', 'blocked', 'refused', 'timeout', 'tls', 'http', 'throttled', 'other'],
+    [
+      'dns',
+      'blocked',
+      'refused',
+      'timeout',
+      'tls',
+      'http',
+      'redirect',
+      'throttled',
+      'relay',
+      'other',
+    ],
     'Attempts to connect to a host that failed, by cause.',
   ),
   relay_upstream_disconnects_total: counterBy(
@@ -103,13 +116,16 @@ export const CATALOG = {
     [
       'closed',
       'abnormal',
+      'reset',
       'protocol',
+      'too_large',
       'error_frame',
       'idle',
       'strikes',
       'reject',
+      'ping_flood',
+      'unfinished',
       'stopped',
-      'other',
     ],
     'Connections to hosts that ended, by cause.',
   ),
@@ -117,7 +133,7 @@ export const CATALOG = {
   relay_upstream_pauses_total: counterBy(
     MAIN,
     'cause',
-    ['ring_full', 'rate', 'budget'],
+    ['ring_full', 'rate', 'first_cursor', 'operator'],
     'Times a socket to a host was paused, by cause.',
   ),
   relay_upstream_paused_count: gauge(MAIN, 'Sockets to hosts that are paused.'),
@@ -125,9 +141,29 @@ export const CATALOG = {
     MAIN,
     'Bytes of frames parked in memory because their socket is paused.',
   ),
+  relay_upstream_unfinished_bytes: gauge(
+    MAIN,
+    'Bytes of messages whose end has not arrived, over all hosts.',
+  ),
   relay_upstream_skipped_frames_total: counter(
     MAIN,
     'Replayed frames skipped because the log has them already (G9).',
+  ),
+  relay_upstream_replay_entries_count: gauge(
+    MAIN,
+    'Events of the log kept to tell what hosts replay after an unclean stop.',
+  ),
+  relay_upstream_renumbered_total: counter(
+    MAIN,
+    'Times a host came back with lower seqs: it renumbered or ignores cursors (H39, H40).',
+  ),
+  relay_upstream_poison_frames_total: counter(
+    MAIN,
+    'Bad frames stepped over when they came again after a reconnect (A42).',
+  ),
+  relay_upstream_slots_exhausted_total: counter(
+    MAIN,
+    'Hosts that could not be subscribed to because all host slots are taken (D19).',
   ),
 
   // ring: main to verify to persist
@@ -422,12 +458,15 @@ export const CATALOG = {
   relay_process_live: gauge(LIVENESS, 'What /_healthz answers: 1 is live.'),
   relay_process_ready: gauge(LIVENESS, 'What /_readyz answers: 1 is ready.'),
   relay_process_start_timestamp_seconds: gauge(MAIN, 'Unix time of the start.'),
-  relay_loop_success_timestamp_seconds: gaugeBy(
-    MAIN_VERIFY,
-    'loop',
-    LOOP_NAMES,
-    'Unix time a background loop last ended a pass well; the oldest of its threads (C1).',
-  ),
+  relay_loop_success_timestamp_seconds: {
+    ...gaugeBy(
+      MAIN_VERIFY,
+      'loop',
+      LOOP_NAMES,
+      'Unix time a background loop last ended a pass well; the oldest of its threads (C1).',
+    ),
+    merge: 'least',
+  },
   relay_loop_failures_total: counterBy(
     MAIN_VERIFY,
     'loop',
