@@ -4,17 +4,12 @@
  * @thread any
  */
 import { Peek, peekAt } from './peek.ts';
-import {
-  SERVER_FRAME_BAD,
-  SERVER_FRAME_SHORT,
-  serverFrameBytes,
-  serverHeaderBytes,
-} from './ws-frame.ts';
+import { readWsHeader, WS_BAD, WS_SHORT, wsHeaderBytes } from './ws-frame.ts';
 
 /** The frame goes on behind `end`. */
-export const WIRE_SHORT = SERVER_FRAME_SHORT;
+export const WIRE_SHORT = WS_SHORT;
 /** What stands there is no frame of ours. */
-export const WIRE_BAD = SERVER_FRAME_BAD;
+export const WIRE_BAD = WS_BAD;
 
 /** One frame of the log; reused. Offsets count from the start of the buffer. */
 export class WireFrame {
@@ -31,9 +26,10 @@ export class WireFrame {
 
 /** End of the wire frame at `at`, or WIRE_SHORT, or WIRE_BAD. Looks at the header only. */
 export function wireFrameEnd(buf: Buffer, at: number, end: number): number {
-  const bytes = serverFrameBytes(buf, at, end);
-  if (bytes < 0) return bytes;
-  return at + bytes > end ? WIRE_SHORT : at + bytes;
+  const messageBytes = readWsHeader(buf, at, end);
+  if (messageBytes < 0) return messageBytes;
+  const next = at + wsHeaderBytes(messageBytes) + messageBytes;
+  return next > end ? WIRE_SHORT : next;
 }
 
 /**
@@ -43,7 +39,7 @@ export function wireFrameEnd(buf: Buffer, at: number, end: number): number {
 export function readWireFrame(buf: Buffer, at: number, end: number, out: WireFrame): number {
   const next = wireFrameEnd(buf, at, end);
   if (next < 0) return next;
-  out.messageStart = at + serverHeaderBytes(buf, at);
+  out.messageStart = at + wsHeaderBytes(readWsHeader(buf, at, end));
   out.messageEnd = next;
   return peekAt(buf, out.messageStart, next, out.peek) === 'event' ? next : WIRE_BAD;
 }

@@ -10,14 +10,14 @@ const LENGTH_16 = 126;
 const LENGTH_64 = 127;
 
 /** Longest header we write or read. */
-export const SERVER_HEADER_BYTES_MAX = 10;
+export const WS_HEADER_BYTES_MAX = 10;
 /** Longest wire frame: header and the largest message. */
-export const WIRE_FRAME_BYTES_MAX = SERVER_HEADER_BYTES_MAX + FRAME_BYTES_MAX;
+export const WIRE_FRAME_BYTES_MAX = WS_HEADER_BYTES_MAX + FRAME_BYTES_MAX;
 
 /** Bytes of the header of a message of so many bytes. */
 export function wsHeaderBytes(bytes: number): number {
   if (bytes < LENGTH_16) return 2;
-  return bytes <= 0xffff ? 4 : SERVER_HEADER_BYTES_MAX;
+  return bytes <= 0xffff ? 4 : WS_HEADER_BYTES_MAX;
 }
 
 /** Writes the header of a message of `bytes` bytes at `at`; returns its end. */
@@ -40,41 +40,28 @@ export function wrapMessage(message: Buffer): Buffer {
 }
 
 /** The header is not complete before the end. */
-export const SERVER_FRAME_SHORT = -1;
+export const WS_SHORT = -1;
 /** Not a header that we would write. */
-export const SERVER_FRAME_BAD = -2;
+export const WS_BAD = -2;
 
 /**
- * Bytes of the whole frame (header and message) whose header is at `at`; the message itself may
- * go on behind `end`. SERVER_FRAME_SHORT or SERVER_FRAME_BAD, both negative, when it has none.
+ * Bytes of the message whose header is at `at`; its header has `wsHeaderBytes` of that number, and
+ * the message may go on behind `end`. WS_SHORT or WS_BAD, both negative, where there is none.
  */
-export function serverFrameBytes(buf: Buffer, at: number, end: number): number {
-  const message = messageBytes(buf, at, end);
-  return message < 0 ? message : wsHeaderBytes(message) + message;
-}
-
-/** Bytes of the message whose header is at `at`, or SERVER_FRAME_SHORT, or SERVER_FRAME_BAD. */
-function messageBytes(buf: Buffer, at: number, end: number): number {
-  if (end - at < 2) return SERVER_FRAME_SHORT;
-  if (buf.readUInt8(at) !== FIN_BINARY) return SERVER_FRAME_BAD;
+export function readWsHeader(buf: Buffer, at: number, end: number): number {
+  if (end - at < 2) return WS_SHORT;
+  if (buf.readUInt8(at) !== FIN_BINARY) return WS_BAD;
   const short = buf.readUInt8(at + 1);
   if (short < LENGTH_16) return short;
   if (short === LENGTH_16) {
-    if (end - at < 4) return SERVER_FRAME_SHORT;
+    if (end - at < 4) return WS_SHORT;
     const bytes = buf.readUInt16BE(at + 2);
-    return bytes < LENGTH_16 ? SERVER_FRAME_BAD : bytes;
+    return bytes < LENGTH_16 ? WS_BAD : bytes;
   }
   // A set top bit is the mask bit, which only clients set.
-  if (short !== LENGTH_64) return SERVER_FRAME_BAD;
-  if (end - at < SERVER_HEADER_BYTES_MAX) return SERVER_FRAME_SHORT;
+  if (short !== LENGTH_64) return WS_BAD;
+  if (end - at < WS_HEADER_BYTES_MAX) return WS_SHORT;
   const bytes = buf.readUInt32BE(at + 6);
   const isOurs = buf.readUInt32BE(at + 2) === 0 && bytes > 0xffff && bytes <= FRAME_BYTES_MAX;
-  return isOurs ? bytes : SERVER_FRAME_BAD;
-}
-
-/** Bytes of the header at `at`, in which `serverFrameBytes` found nothing wrong. */
-export function serverHeaderBytes(buf: Buffer, at: number): number {
-  const short = buf.readUInt8(at + 1);
-  if (short < LENGTH_16) return 2;
-  return short === LENGTH_16 ? 4 : SERVER_HEADER_BYTES_MAX;
+  return isOurs ? bytes : WS_BAD;
 }
