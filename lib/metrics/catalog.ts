@@ -384,7 +384,7 @@ export const CATALOG = {
     MAIN,
     'outcome',
     ['added', 'known', 'refused', 'banned', 'limited', 'unreachable'],
-    'requestCrawl calls, by outcome.',
+    'Calls of requestCrawl, by outcome.',
   ),
   relay_accounts_cached_count: gauge(VERIFY, 'Accounts whose state is in memory.'),
   relay_accounts_dirty_count: gauge(

@@ -57,6 +57,14 @@ export const METRIC_SLOT_COUNT = LAYOUT.slotCount;
 /** Size of a page, in bytes. */
 export const METRIC_PAGE_BYTES = METRIC_SLOT_COUNT * Float64Array.BYTES_PER_ELEMENT;
 
+/** First slot of a family; its label values or buckets follow in the order of the catalogue. */
+export function familySlot(family: MetricFamily): number {
+  const value = metricRow(family).label?.values[0];
+  const slot = LAYOUT.slots.get(value === undefined ? family : `${family}:${value}`);
+  assert(slot !== undefined, `metric ${family} is not in the catalogue`);
+  return slot;
+}
+
 /** Slot of a counter or gauge, or the first slot of a histogram. */
 export function metricSlot(name: MetricName | HistogramName): number {
   const slot = LAYOUT.slots.get(name);
