@@ -1,0 +1,43 @@
+/**
+ * Which errors of the file system a running log survives. A write that found no room is undone and
+ * tried again (G16); a failed sync is final, because the kernel may have dropped the pages and
+ * marked them clean (G15).
+ * @thread any
+ */
+import { errorCode, errorText, RelayFault } from '../base/fault.ts';
+
+export type AppendCause = 'no_space' | 'quota' | 'read_only' | 'files' | 'other';
+
+/** Errors of open, write, truncate and unlink that can go away by themselves. */
+const CAUSES = new Map<string, AppendCause>([
+  ['ENOSPC', 'no_space'],
+  // `ulimit -f`: the process may not make a file that large.
+  ['EFBIG', 'no_space'],
+  ['EDQUOT', 'quota'],
+  ['EROFS', 'read_only'],
+  ['EMFILE', 'files'],
+  ['ENFILE', 'files'],
+  ['EIO', 'other'],
+  ['ENOMEM', 'other'],
+  ['EAGAIN', 'other'],
+  ['EINTR', 'other'],
+]);
+
+/** The cause of a fault that can be retried, or undefined where the error is none of these. */
+export function appendCause(error: unknown): AppendCause | undefined {
+  const origin = error instanceof RelayFault ? error.cause : error;
+  return CAUSES.get(errorCode(origin));
+}
+
+/** Nothing was appended; the same call may succeed later. Other errors are returned as they are. */
+export function appendFault(error: unknown): unknown {
+  if (error instanceof RelayFault || appendCause(error) === undefined) return error;
+  const message = `log append failed: ${errorText(error)}`;
+  return new RelayFault('log_append_failed', message, { isRetryable: true, cause: error });
+}
+
+/** What has been written may or may not be on disk: nothing may be published any more. */
+export function syncFault(error: unknown): RelayFault {
+  const message = `log sync failed: ${errorText(error)}`;
+  return new RelayFault('log_sync_failed', message, { isRetryable: false, cause: error });
+}

@@ -1,0 +1,64 @@
+/**
+ * One batch while it is put together: rows of its table and frames, in two buffers that are used
+ * again and again, so that the append is one vectored write without a copy.
+ * Knows the layout through descriptor.ts; knows neither files nor where frames come from.
+ * @thread any
+ */
+import { assert } from '../base/assert.ts';
+import { FRAME_BYTES_MAX } from '../base/units.ts';
+import {
+  BATCH_FRAMES_BYTES_MAX,
+  BATCH_FRONT_BYTES_MAX,
+  BATCH_HEADER_BYTES,
+  BATCH_RECORDS_MAX,
+  type BatchHeader,
+  bodyCrc,
+  RECORD_BYTES,
+  type RecordRow,
+  type SegmentHeader,
+  writeBatchHeader,
+} from './descriptor.ts';
+
+const FRAMES_BYTES_MAX = Math.max(BATCH_FRAMES_BYTES_MAX, FRAME_BYTES_MAX + 16);
+
+export class Batch {
+  /** Frames are written here by the caller, at `framesBytes`, then announced with `add`. */
+  readonly frames = Buffer.allocUnsafeSlow(FRAMES_BYTES_MAX);
+  count = 0;
+  framesBytes = 0;
+  readonly #front = Buffer.allocUnsafeSlow(BATCH_FRONT_BYTES_MAX);
+
+  /** Whether a frame of `frameBytes` still goes into this batch; one always goes into an empty one. */
+  hasRoom(frameBytes: number): boolean {
+    if (this.count === 0) return frameBytes <= FRAMES_BYTES_MAX;
+    if (this.count === BATCH_RECORDS_MAX) return false;
+    return this.framesBytes + frameBytes <= BATCH_FRAMES_BYTES_MAX;
+  }
+
+  /** Adds the frame that stands at `framesBytes`, `row.frameBytes` long. */
+  add(row: RecordRow): void {
+    assert(this.hasRoom(row.frameBytes), 'batch is full');
+    row.write(this.#front, BATCH_HEADER_BYTES + this.count * RECORD_BYTES);
+    this.count++;
+    this.framesBytes += row.frameBytes;
+  }
+
+  /**
+   * Fills in the header and gives the buffers to write, in order. `header` holds firstSeq, prevCrc,
+   * byteOffset and committedMs; the rest of it is set here.
+   */
+  encode(header: BatchHeader, segment: SegmentHeader): readonly [front: Buffer, frames: Buffer] {
+    const frontBytes = BATCH_HEADER_BYTES + this.count * RECORD_BYTES;
+    const rowsCrc = bodyCrc(this.#front, BATCH_HEADER_BYTES, frontBytes, segment);
+    header.count = this.count;
+    header.bodyBytes = frontBytes - BATCH_HEADER_BYTES + this.framesBytes;
+    header.bodyCrc = bodyCrc(this.frames, 0, this.framesBytes, segment, rowsCrc);
+    writeBatchHeader(this.#front, 0, header, segment);
+    return [this.#front.subarray(0, frontBytes), this.frames.subarray(0, this.framesBytes)];
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.framesBytes = 0;
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * The segment that is written to: owns its file descriptor, its durable end and its chain. Created
+ * so that file and name are durable before anything in it can be published; appended to at
+ * explicit offsets, so that a retried write lands where the failed one began.
+ * Does not know when to seal (writer.ts) nor what a batch holds (batch.ts).
+ * @thread any
+ */
+import { join } from 'node:path';
+import { assert } from '../base/assert.ts';
+import { appendCause, appendFault, syncFault } from './append-fault.ts';
+import type { Batch } from './batch.ts';
+import {
+  BatchHeader,
+  decodeSegmentHeader,
+  encodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+  type SegmentHeaderFields,
+  segmentName,
+} from './descriptor.ts';
+import { type Disk, unlinkIfThere, writeFully } from './disk.ts';
+
+export type SegmentEnd = {
+  readonly byteEnd: number;
+  readonly nextSeq: number;
+  readonly lastCrc: number;
+};
+
+export class ActiveSegment {
+  readonly header: SegmentHeader;
+  readonly #disk: Disk;
+  readonly #fd: number;
+  readonly #pending = new BatchHeader();
+  #hasPending = false;
+  #isTailDirty = false;
+  #byteEnd: number;
+  #nextSeq: number;
+  #lastCrc: number;
+
+  /** `end` is what recovery found to be durable and whole. */
+  constructor(disk: Disk, fd: number, header: SegmentHeader, end: SegmentEnd) {
+    this.#disk = disk;
+    this.#fd = fd;
+    this.header = header;
+    this.#byteEnd = end.byteEnd;
+    this.#nextSeq = end.nextSeq;
+    this.#lastCrc = end.lastCrc;
+  }
+
+  /**
+   * A new, empty segment whose bytes and name are durable. Throws a retryable `RelayFault` when
+   * there is no room for it (nothing is left behind) and a final one when a sync failed.
+   */
+  static create(disk: Disk, directory: string, fields: SegmentHeaderFields): ActiveSegment {
+    const path = join(directory, segmentName(fields.firstSeq));
+    const bytes = encodeSegmentHeader(fields);
+    const header = decodeSegmentHeader(bytes);
+    assert(typeof header !== 'string', 'own segment header does not decode');
+    const fd = openNew(disk, path, bytes);
+    try {
+      disk.fdatasync(fd);
+      disk.fsyncDir(directory);
+    } catch (error) {
+      throw syncFault(error);
+    }
+    const { firstSeq: nextSeq } = fields;
+    const end = { byteEnd: SEGMENT_HEADER_BYTES, nextSeq, lastCrc: header.crc };
+    return new ActiveSegment(disk, fd, header, end);
+  }
+
+  get firstSeq(): number {
+    return this.header.firstSeq;
+  }
+
+  /** End of the last durable batch. */
+  get byteEnd(): number {
+    return this.#byteEnd;
+  }
+
+  /** Seq after the last durable record. */
+  get nextSeq(): number {
+    return this.#nextSeq;
+  }
+
+  get lastCrc(): number {
+    return this.#lastCrc;
+  }
+
+  get hasRecords(): boolean {
+    return this.#nextSeq > this.firstSeq;
+  }
+
+  /**
+   * Writes the batch behind the last one; `sync` makes it count. Throws a retryable `RelayFault`
+   * when the disk did not take all of it: the part it took is cut off again, and the same call may
+   * be repeated.
+   */
+  write(batch: Batch, committedMs: number): void {
+    this.clearTail();
+    const pending = this.#pending;
+    pending.prevCrc = this.#lastCrc;
+    pending.firstSeq = this.#nextSeq;
+    pending.byteOffset = this.#byteEnd;
+    pending.committedMs = committedMs;
+    const buffers = batch.encode(pending, this.header);
+    try {
+      writeFully(this.#disk, this.#fd, buffers, this.#byteEnd);
+    } catch (error) {
+      this.#isTailDirty = true;
+      this.#tryClearTail();
+      throw appendFault(error);
+    }
+    this.#hasPending = true;
+  }
+
+  /** Makes what `write` wrote durable. Throws a final `RelayFault`: then nothing may follow. */
+  sync(): void {
+    assert(this.#hasPending, 'nothing was written');
+    this.#hasPending = false;
+    try {
+      this.#disk.fdatasync(this.#fd);
+    } catch (error) {
+      throw syncFault(error);
+    }
+    this.#byteEnd = this.#pending.byteEnd;
+    this.#nextSeq = this.#pending.nextSeq;
+    this.#lastCrc = this.#pending.crc;
+  }
+
+  /**
+   * Cuts off what a failed write left behind, durably: stale bytes behind a later, shorter batch
+   * would be taken for proof that this one was published.
+   */
+  clearTail(): void {
+    if (!this.#isTailDirty) return;
+    try {
+      if (this.#disk.fileBytes(this.#fd) > this.#byteEnd) {
+        this.#disk.ftruncate(this.#fd, this.#byteEnd);
+      }
+    } catch (error) {
+      throw appendFault(error);
+    }
+    try {
+      this.#disk.fdatasync(this.#fd);
+    } catch (error) {
+      throw syncFault(error);
+    }
+    this.#isTailDirty = false;
+  }
+
+  close(): void {
+    this.#disk.close(this.#fd);
+  }
+
+  /** A disk that cannot even truncate now is asked again before the next write. */
+  #tryClearTail(): void {
+    try {
+      this.clearTail();
+    } catch (error) {
+      if (appendCause(error) === undefined || isFinal(error)) throw error;
+    }
+  }
+}
+
+function isFinal(error: unknown): boolean {
+  return (
+    typeof error === 'object' && error !== null && 'isRetryable' in error && !error.isRetryable
+  );
+}
+
+/** A file with this header and nothing else, not yet durable. */
+function openNew(disk: Disk, path: string, header: Buffer): number {
+  let fd = -1;
+  try {
+    // Left behind by an attempt that failed half-way; nothing in it was ever published.
+    const leftover = disk.stat(path);
+    assert((leftover?.bytes ?? 0) <= SEGMENT_HEADER_BYTES, `${path} exists already`);
+    if (leftover !== undefined) disk.unlink(path);
+    fd = disk.open(path, 'create');
+    writeFully(disk, fd, [header], 0);
+    return fd;
+  } catch (error) {
+    if (fd >= 0) {
+      disk.close(fd);
+      tryUnlink(disk, path);
+    }
+    throw appendFault(error);
+  }
+}
+
+function tryUnlink(disk: Disk, path: string): void {
+  try {
+    unlinkIfThere(disk, path);
+  } catch {
+    // The next attempt finds it and removes it first.
+  }
+}
