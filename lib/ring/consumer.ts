@@ -45,6 +45,11 @@ export class RingConsumer {
     return this.#position;
   }
 
+  /** Position below which everything was given back (by this consumer or a predecessor). */
+  releasedPosition(): number {
+    return this.#head.last();
+  }
+
   /** Moves the reading position, e.g. back to a record that must be read again. */
   seek(position: number): void {
     this.#position = position;

@@ -14,6 +14,7 @@ import { distance } from '../base/units.ts';
 import type { SharedMemory } from '../shared/memory.ts';
 import { WordArray } from '../shared/word-array.ts';
 import { RingConsumer } from './consumer.ts';
+import { INGEST_NO } from './ingest-record.ts';
 import { RingProducer } from './producer.ts';
 
 const HELD = 1;
@@ -85,6 +86,17 @@ export class HeldArena {
       }
       this.#head.release();
     }
+  }
+
+  readIngestNo(entry: number): number {
+    return this.bytes.readInt32LE(entry + ENTRY_HEADER_BYTES + INGEST_NO);
+  }
+
+  /** The oldest waiting entry, or -1: the head never stands on a finished one. */
+  oldestHeld(): number {
+    if (this.#heldCount === 0) return -1;
+    this.#walker.seek(this.#head.position);
+    return this.#walker.poll();
   }
 
   /** Calls with every waiting entry, oldest first. */

@@ -19,9 +19,11 @@
  *   published (wide)      main        last seq handed to a consumer's socket
  *   per shard s:
  *   beatVerify[s]         verify s    duty cycles so far
- *   completed[s]          verify s    ingestNo below which all is durable or rejected, and flushed
- *   processing[s]         verify s    ingestNo in hand, to find the frame that ended a thread
- *   deaths[s]             verify s    ends in a row on that frame (written by the successor)
+ *   taken[s]              verify s    last ingestNo that was answered or held
+ *   completed[s]          verify s    last ingestNo up to which all is rejected, or durable and
+ *                                     its account row written
+ *   processing[s]         verify s    ingestNo in hand, or 0, to find the frame that ended a thread
+ *   deathNo, deaths[s]    verify s    that frame, and ends in a row on it (by the successor)
  *   generation[s]         main        which run of the task owns the shard
  *   ready[s]              verify s    generation that has rebuilt its shard and reads the ring
  *   bellVerify[s]         any         see bell.ts
@@ -80,7 +82,9 @@ const MAIN_WORDS = [
 const SHARD_WORDS = [
   'beatVerify',
   'completed',
+  'taken',
   'processing',
+  'deathNo',
   'deaths',
   'generation',
   'ready',

@@ -1,0 +1,156 @@
+/**
+ * How a verify thread learns where its shard stands: at start-up, after kill -9, and as the
+ * successor of a thread that died. One function for all three.
+ *
+ *   1. log from the checkpoint to the commit cell  → account rows in PostgreSQL (guarded by seq)
+ *   2. verified ring, what is not durable yet      → live state and pending effects
+ *   3. verified ring and held arena                → inputs that are answered or held already
+ *   4. held arena                                  → frames that go on waiting
+ *
+ * Needs PostgreSQL and waits for it; the shard's ring, and so its sockets, wait with it.
+ * @thread verify
+ */
+import type { Clock } from '../base/clock.ts';
+import type { LogRecord, RecordSource } from '../log/records.ts';
+import type { HeldArena } from '../ring/held-arena.ts';
+import { IngestRecord } from '../ring/ingest-record.ts';
+import { type CommitReader, CommitView } from '../shared/commit-cell.ts';
+import { shardOf } from '../wire/did-hash.ts';
+import type { Kind } from '../wire/kinds.ts';
+import { Account } from './account.ts';
+import type { AccountSource } from './account-loader.ts';
+import type { Outbox } from './outbox.ts';
+import { applyDelta, type Delta, emptyDelta, Replayer } from './replay.ts';
+import { fillAccount, rowWithDelta } from './rows.ts';
+import type { AccountSink } from './write-behind.ts';
+
+const DIDS_PER_FLUSH = 5000;
+const ROWS_PER_QUERY_MAX = 1000;
+
+export type RebuildParts = {
+  clock: Clock;
+  shard: number;
+  shardCount: number;
+  log: RecordSource;
+  commit: CommitReader;
+  checkpointSeq: number;
+  rows: AccountSource & AccountSink;
+  arena: HeldArena;
+  outbox: Outbox;
+  addAccount: (account: Account) => void;
+  /** Called now and then with the log seq reached; for the heartbeat of a long recovery. */
+  onProgress: (seq: number) => void;
+};
+
+export type Waiting = { readonly did: string; readonly entry: number };
+
+export type Rebuilt = {
+  /** Inputs that need no answer any more, though they may still be in the ingest ring. */
+  readonly answered: Set<number>;
+  /** Entries of the held arena that wait, in order. */
+  readonly waiting: readonly Waiting[];
+};
+
+export async function rebuildShard(parts: RebuildParts): Promise<Rebuilt> {
+  const view = new CommitView();
+  parts.commit.read(view);
+  await replayLog(parts, view);
+  const pending = pendingDids(parts, view.heads[parts.shard] as number);
+  await loadPending(parts, pending.dids);
+  return adoptHeld(parts, pending.answered);
+}
+
+async function replayLog(parts: RebuildParts, view: CommitView): Promise<void> {
+  const replayer = new Replayer();
+  let deltas = new Map<string, Delta>();
+  const visit = (record: LogRecord): Promise<void> | undefined => {
+    if (shardOf(record.didHashLo, parts.shardCount) !== parts.shard) return undefined;
+    const kind = record.kind as Kind;
+    const did = replayer.didOf(record.frame, kind);
+    const delta = deltas.get(did) ?? emptyDelta();
+    deltas.set(did, delta);
+    replayer.add(record.frame, kind, record.hostId, delta);
+    delta.seq = record.seq;
+    if (deltas.size < DIDS_PER_FLUSH) return undefined;
+    const full = deltas;
+    deltas = new Map();
+    parts.onProgress(record.seq);
+    return writeDeltas(parts, full);
+  };
+  await parts.log.forEachRecord(parts.checkpointSeq, view, visit);
+  await writeDeltas(parts, deltas);
+}
+
+/** Brings the rows up to the log. A row that is newer already keeps its seq and stays as it is. */
+async function writeDeltas(parts: RebuildParts, deltas: Map<string, Delta>): Promise<void> {
+  const dids = [...deltas.keys()];
+  for (let i = 0; i < dids.length; i += ROWS_PER_QUERY_MAX) {
+    const chunk = dids.slice(i, i + ROWS_PER_QUERY_MAX);
+    const known = new Map((await parts.rows.loadAccounts(chunk)).map((row) => [row.did, row]));
+    const rows = chunk.map((did) => rowWithDelta(did, known.get(did), deltas.get(did) as Delta));
+    await parts.rows.upsertAccounts(rows);
+    parts.onProgress(0);
+  }
+}
+
+/** Which inputs have left an event in the verified ring, and whose events are not durable yet. */
+function pendingDids(parts: RebuildParts, durableHead: number) {
+  const replayer = new Replayer();
+  const answered = new Set<number>();
+  const dids = new Set<string>();
+  parts.outbox.forEachUnread(durableHead, (record, bytes, isDurable) => {
+    answered.add(record.ingestNo);
+    const frame = bytes.subarray(record.frameStart, record.frameEnd);
+    if (!isDurable) dids.add(replayer.didOf(frame, record.kind as Kind));
+  });
+  return { answered, dids: { durableHead, all: [...dids] } };
+}
+
+async function loadPending(
+  parts: RebuildParts,
+  dids: { durableHead: number; all: string[] },
+): Promise<void> {
+  const accounts = new Map<string, Account>();
+  for (let i = 0; i < dids.all.length; i += ROWS_PER_QUERY_MAX) {
+    const chunk = dids.all.slice(i, i + ROWS_PER_QUERY_MAX);
+    const known = new Map((await parts.rows.loadAccounts(chunk)).map((row) => [row.did, row]));
+    for (const did of chunk) {
+      const account = new Account(did);
+      fillAccount(account, known.get(did), parts.clock.monoMs());
+      accounts.set(did, account);
+    }
+  }
+  const replayer = new Replayer();
+  parts.outbox.restore(dids.durableHead, (record, bytes) => {
+    const frame = bytes.subarray(record.frameStart, record.frameEnd);
+    const kind = record.kind as Kind;
+    const account = accounts.get(replayer.didOf(frame, kind)) as Account;
+    const delta = emptyDelta();
+    replayer.add(frame, kind, record.hostId, delta);
+    applyDelta(delta, account.localStatus, account.live);
+    return account;
+  });
+  for (const account of accounts.values()) parts.addAccount(account);
+}
+
+/** Held frames that were answered just before the end are finished now; the others wait on. */
+function adoptHeld(parts: RebuildParts, answered: Set<number>): Rebuilt {
+  const { arena } = parts;
+  const replayer = new Replayer();
+  const record = new IngestRecord();
+  const finished: number[] = [];
+  const waiting: Waiting[] = [];
+  // A frame may be in the arena and still in the ring: whoever reads it there must skip it.
+  const seen: number[] = [];
+  arena.forEachEntry((entry) => seen.push(arena.readIngestNo(entry)));
+  arena.forEachHeld((entry) => {
+    const start = arena.recordStart(entry);
+    record.read(arena.bytes, start, arena.recordBytes(entry));
+    const frame = arena.bytes.subarray(record.frameStart, record.frameEnd);
+    if (answered.has(record.ingestNo)) finished.push(entry);
+    else waiting.push({ did: replayer.didOf(frame, record.kind as Kind), entry });
+  });
+  for (const entry of finished) arena.finish(entry);
+  for (const no of seen) answered.add(no);
+  return { answered, waiting };
+}

@@ -1,0 +1,72 @@
+/**
+ * What accepted events did to their accounts, read back from the events themselves: for events
+ * whose effect was only in memory when a thread or the process ended.
+ * @thread verify
+ */
+import { assert } from '../base/assert.ts';
+import { CarIndex } from '../repo/car.ts';
+import { CommitObject } from '../repo/commit.ts';
+import { decodeEvent, EventView } from '../wire/event.ts';
+import { KIND_ACCOUNT, KIND_IDENTITY, type Kind } from '../wire/kinds.ts';
+import type { RepoState } from './account.ts';
+
+/** What one or several events change; the parts that no event touched stay as they are. */
+export type Delta = {
+  /** Log seq of the last event. */
+  seq: number;
+  hostId: number;
+  repo: { rev: string; commitCid: string; dataCid: string } | null;
+  upstream: { isActive: boolean; status: string | null } | null;
+};
+
+export function emptyDelta(): Delta {
+  return { seq: 0, hostId: 0, repo: null, upstream: null };
+}
+
+/** Puts a delta onto a state, as the judge did when it accepted the events. */
+export function applyDelta(delta: Delta, localStatus: string | null, state: RepoState): void {
+  if (delta.hostId !== 0) state.hostId = delta.hostId;
+  if (delta.repo !== null) {
+    state.rev = delta.repo.rev;
+    state.commitCid = delta.repo.commitCid;
+    state.dataCid = delta.repo.dataCid;
+  }
+  // With a status of our own the frames show ours; the host's is what the row says.
+  if (delta.upstream !== null && localStatus === null) {
+    state.isUpstreamActive = delta.upstream.isActive;
+    state.upstreamStatus = delta.upstream.status;
+  }
+}
+
+export class Replayer {
+  readonly #view = new EventView();
+  readonly #car = new CarIndex();
+  readonly #commit = new CommitObject();
+
+  /** The DID of a frame, or '' for one that does not decode (never so for an accepted one). */
+  didOf(frame: Buffer, kind: Kind): string {
+    return decodeEvent(frame, kind, this.#view) === undefined ? this.#view.did : '';
+  }
+
+  /** Adds the event of an accepted frame to a delta. */
+  add(frame: Buffer, kind: Kind, hostId: number, delta: Delta): void {
+    const bad = decodeEvent(frame, kind, this.#view);
+    assert(bad === undefined, `an accepted frame does not decode: ${bad}`);
+    if (kind === KIND_IDENTITY) return;
+    delta.hostId = hostId;
+    if (kind === KIND_ACCOUNT) {
+      const status = this.#view.hasStatus ? this.#view.status : null;
+      delta.upstream = { isActive: this.#view.active, status };
+      return;
+    }
+    const badCar = this.#car.load(frame, this.#view.blocksStart, this.#view.blocksEnd);
+    assert(badCar === undefined, `an accepted frame has a bad CAR: ${badCar}`);
+    const root = this.#car.findRoot();
+    assert(root >= 0, 'an accepted frame has no commit block');
+    const [start, end] = [this.#car.blockStart(root), this.#car.blockEnd(root)];
+    const badCommit = this.#commit.parse(frame, start, end);
+    assert(badCommit === undefined, `an accepted frame has a bad commit: ${badCommit}`);
+    const { rev } = this.#view;
+    delta.repo = { rev, commitCid: this.#car.rootCid, dataCid: this.#commit.dataCid };
+  }
+}
