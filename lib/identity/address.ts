@@ -221,7 +221,7 @@ export function publicNameFault(name: string): HostFault | undefined {
   if (!isDomainName(name))
     return labels.length < 2 && LABEL.test(top) ? 'single_label' : 'name_bad';
   if (RESERVED_TLDS.has(top)) return 'reserved_domain';
-  // The URL parser has the last word (S1: reject after parsing); it also knows bad punycode.
+  // The URL parser has the last word (S1: reject after parsing).
   return URL.parse(`https://${name}/`)?.hostname === name ? undefined : 'name_bad';
 }
 

@@ -3,7 +3,8 @@
  * did:web is a host name and nothing else (DD-4); the PLC directory comes from the configuration.
  * @thread any
  */
-import { isLocalHost, normalizeHost, originOfHost } from './address.ts';
+import { didVerdict } from '../repo/did.ts';
+import { normalizeHost, originOfHost } from './address.ts';
 
 export type DidUrlPolicy = {
   /** Base of the directory, without a final slash. */
@@ -18,20 +19,16 @@ export type DidUrl = {
   readonly origin: string;
 };
 
-const PLC = /^did:plc:[a-z2-7]{24}$/;
-const WEB = /^did:web:([a-z0-9.-]{1,253}(?:%3A[1-9][0-9]{0,4})?)$/;
-
 /** undefined for every DID that cannot resolve, whatever the network says (DD-2…DD-5, H45…H49). */
 export function didUrl(did: string, policy: DidUrlPolicy): DidUrl | undefined {
-  if (did.length > 2048) return undefined;
-  if (PLC.test(did))
+  if (didVerdict(did, { isInsecure: policy.isInsecureAllowed }) !== undefined) return undefined;
+  if (did.startsWith('did:plc:')) {
     return { method: 'plc', url: `${policy.plcUrl}/${did}`, origin: policy.plcUrl };
-  const encodedHost = WEB.exec(did)?.[1];
-  if (encodedHost === undefined) return undefined;
-  const host = encodedHost.replace('%3A', ':');
-  // A DID has one spelling: what would need normalising is another DID, or none.
+  }
+  const host = did.slice('did:web:'.length).replace('%3A', ':');
+  // A DID has one spelling: what would need normalising is another DID, or none. And the syntax
+  // is not all: the name must also be one that we would connect to (S1).
   if (normalizeHost(host, policy).host !== host) return undefined;
-  if (host !== encodedHost && !isLocalHost(host)) return undefined;
   const origin = originOfHost(host);
   return { method: 'web', url: `${origin}/.well-known/did.json`, origin };
 }
