@@ -1,0 +1,412 @@
+/**
+ * Fans the log out to all consumers. A stage: `poll` looks at the commit cell, hands each consumer
+ * that can take it the next piece of whole frames, and yields after a little work. Every consumer
+ * is served from the tail ring while it keeps up and from segments while it does not; both are the
+ * same bytes in the same order, so there is no hand-over that could lose or repeat a frame (G5).
+ *
+ * Owns the set of consumers. Takes only the commit cell, the tail ring and the log, so that it can
+ * move to a thread of its own. Sends are gathered: a round begins when `gatherBytes` are new or
+ * after T = min(gatherMsMax, consumers × gatherMsPerConsumer). Starts no timer: the driver asks
+ * `waitMs` and is told by `wake` when a socket drained or a read ended.
+ * @thread main
+ */
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { KiB, MINUTE_MS, MiB, SECOND_MS } from '../base/units.ts';
+import type { Logger } from '../logging/logger.ts';
+import { LogSampler } from '../logging/sampler.ts';
+import type { MetricWriter } from '../metrics/slots.ts';
+import { type CommitReader, CommitView } from '../shared/commit-cell.ts';
+import type { TailReader } from '../shared/tail-ring.ts';
+import type { Consumer } from './consumer.ts';
+import { endTooSlow, endUnreadable } from './endings.ts';
+import { type LogRead, type LogSource, Replays } from './replays.ts';
+import { TailChunks } from './tail-chunks.ts';
+import { NOT_IN_TAIL, TailIndex } from './tail-index.ts';
+import { Watch, type WatchOptions } from './watch.ts';
+import { WorkBudget } from './work-budget.ts';
+
+export type HubOptions = WatchOptions & {
+  /** Most bytes of one write, unless one frame is larger. */
+  readonly chunkBytesMax: number;
+  readonly gatherBytes: number;
+  readonly gatherMsMax: number;
+  readonly gatherMsPerConsumer: number;
+  /** A poll returns after this much work. */
+  readonly pollMsMax: number;
+  readonly pollBytesMax: number;
+  /** Pieces of the log read at a time. */
+  readonly readsMax: number;
+};
+
+export const HUB_DEFAULTS: HubOptions = {
+  chunkBytesMax: 256 * KiB,
+  gatherBytes: 64 * KiB,
+  gatherMsMax: 20,
+  gatherMsPerConsumer: 0.02,
+  pollMsMax: 2,
+  pollBytesMax: 4 * MiB,
+  stallMsMax: 10 * MINUTE_MS,
+  pingMs: 30 * SECOND_MS,
+  pingsMissedMax: 2,
+  closeMsMax: 4 * SECOND_MS,
+  sweepMs: 500,
+  readsMax: 16,
+};
+
+export type HubDeps = {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: MetricWriter;
+  readonly commits: CommitReader;
+  readonly tail: TailReader;
+  readonly log: LogSource;
+  /** First retained seq. */
+  readonly oldestSeq: () => number;
+  /** Everything up to this seq has been handed to every consumer that could take it. */
+  readonly onPublished: (seq: number) => void;
+  /** There is work for `poll` that did not come from the commit cell. */
+  readonly wake: () => void;
+};
+
+/** A shorter wait than this is not worth a timer. */
+const TIMER_MS_MIN = 0.5;
+
+export class Hub {
+  readonly #options: HubOptions;
+  readonly #deps: HubDeps;
+  readonly #view = new CommitView();
+  readonly #index: TailIndex;
+  readonly #chunks: TailChunks;
+  readonly #replays: Replays;
+  readonly #watch: Watch;
+  readonly #budget: WorkBudget;
+  readonly #sampler: LogSampler;
+  readonly #consumers = new Map<number, Consumer>();
+  /** Consumers to be served outside a round: they drained, or their read ended. */
+  #ready: Consumer[] = [];
+  #round: Iterator<Consumer> | undefined;
+  #roundSeq = 0;
+  /** Head of the tail when the last round began: consumers below it need not wait for the next. */
+  #roundEnd: number;
+  #newSinceMs = 0;
+  #published: number;
+  #nextSweepMs = 0;
+  #isWaked = false;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(options: HubOptions, deps: HubDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    deps.commits.read(this.#view);
+    this.#index = new TailIndex(deps.tail, this.#view);
+    this.#chunks = new TailChunks(this.#index, options.chunkBytesMax);
+    this.#roundEnd = this.#index.headEnd;
+    this.#published = this.#index.headSeq;
+    this.#sampler = new LogSampler(deps.clock, SECOND_MS);
+    this.#budget = new WorkBudget(deps.clock, options.pollMsMax, options.pollBytesMax);
+    this.#watch = new Watch(options, {
+      metrics: deps.metrics,
+      index: this.#index,
+      oldestSeq: deps.oldestSeq,
+      onBehind: (consumer) => this.#enqueue(consumer),
+    });
+    this.#replays = new Replays(
+      deps.log,
+      { readsMax: options.readsMax, pieceBytesMax: options.chunkBytesMax },
+      (consumer, read) => this.#onRead(consumer, read),
+    );
+  }
+
+  /** Connected consumers; also those that are being closed, until their socket is. */
+  get size(): number {
+    return this.#consumers.size;
+  }
+
+  get consumers(): Iterable<Consumer> {
+    return this.#consumers.values();
+  }
+
+  /** By when a consumer that is being closed now has to be gone. */
+  closeDeadlineMs(): number {
+    return this.#deps.clock.monoMs() + this.#options.closeMsMax;
+  }
+
+  /** Last durable seq, looked up now. */
+  headSeq(): number {
+    this.#observe(this.#deps.clock.monoMs());
+    return this.#index.headSeq;
+  }
+
+  /** False until the log is open: then there is no head to start a consumer from. */
+  isLogOpen(): boolean {
+    this.#observe(this.#deps.clock.monoMs());
+    return this.#view.segmentFirstSeq > 0;
+  }
+
+  /** One duty cycle. Returns the work done; 0 means nothing was due. */
+  poll(nowMs: number): number {
+    this.#isWaked = false;
+    this.#budget.renew(nowMs);
+    let work = this.#observe(nowMs) ? 1 : 0;
+    work += this.#runRound(nowMs);
+    work += this.#serveReady();
+    if (nowMs >= this.#nextSweepMs) {
+      this.#nextSweepMs = this.#watch.sweep(this.#consumers.values(), nowMs);
+      work++;
+    }
+    return work;
+  }
+
+  /** Milliseconds until `poll` has something to do by itself; 0: at once, after a turn. */
+  waitMs(nowMs: number): number {
+    if (this.#round !== undefined || this.#ready.length > 0) return 0;
+    const sweepWaitMs = Math.max(0, this.#nextSweepMs - nowMs);
+    if (this.#index.headEnd === this.#roundEnd) return sweepWaitMs;
+    return Math.min(sweepWaitMs, Math.max(0, this.#newSinceMs + this.#gatherMs() - nowMs));
+  }
+
+  /** Takes over a consumer whose `seq` is set. It is in the set before it gets its first frame. */
+  add(consumer: Consumer, nowMs: number): void {
+    this.#consumers.set(consumer.info.id, consumer);
+    this.#deps.metrics.set('relay_broadcast_consumers_count', this.#consumers.size);
+    consumer.pingDueMs = nowMs + this.#options.pingMs;
+    consumer.tailPosition = this.#index.place(consumer.seq);
+    if (consumer.tailPosition !== this.#index.headEnd) this.#enqueue(consumer);
+    const { userAgent } = consumer.info;
+    this.#log(consumer, 'consumer connected', { userAgent, seq: consumer.seq });
+  }
+
+  /** The only place that forgets a consumer; called once, when its socket is closed. */
+  onGone(consumer: Consumer): void {
+    if (!this.#consumers.delete(consumer.info.id)) return;
+    const { metrics } = this.#deps;
+    this.#replays.release(consumer);
+    metrics.set('relay_broadcast_consumers_count', this.#consumers.size);
+    metrics.add(`relay_broadcast_consumer_ends_total:${consumer.endCause}`);
+    this.#log(consumer, 'consumer ended', {
+      cause: consumer.endCause,
+      closeCode: consumer.closeCode,
+      seq: consumer.seq,
+      frames: consumer.framesSent,
+    });
+    if (this.#consumers.size === 0) this.#onEmpty?.();
+  }
+
+  /** A consumer's socket drained. */
+  onWritable(consumer: Consumer): void {
+    this.#enqueue(consumer);
+  }
+
+  /**
+   * What may be shown has changed (a takedown): frames before the present head now come from the
+   * log, which hides what must be hidden, not from the copies in memory (G28).
+   */
+  hideTail(): void {
+    this.#observe(this.#deps.clock.monoMs());
+    this.#index.forget();
+    this.#chunks.clear();
+    this.#replays.clear();
+    this.#leaveTail();
+  }
+
+  /** Closes every consumer, spread evenly over `spreadMs`; resolves when all sockets are closed. */
+  closeAll(code: number, spreadMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (this.#consumers.size === 0) return Promise.resolve();
+    const nowMs = this.#deps.clock.monoMs();
+    const stepMs = spreadMs / this.#consumers.size;
+    let dueMs: number = nowMs;
+    for (const consumer of this.#consumers.values()) {
+      consumer.closeDueMs = dueMs;
+      consumer.closeDueCode = code;
+      dueMs += stepMs;
+    }
+    this.#nextSweepMs = nowMs;
+    this.#onEmpty = resolve;
+    this.#wake();
+    return promise;
+  }
+
+  // ---- commits and rounds
+
+  #observe(nowMs: number): boolean {
+    if (!this.#deps.commits.hasNew()) return false;
+    const endBefore = this.#index.headEnd;
+    this.#deps.commits.read(this.#view);
+    if (this.#index.observe(this.#view)) this.#leaveTail();
+    if (endBefore === this.#roundEnd) this.#newSinceMs = nowMs;
+    return true;
+  }
+
+  /** Consumers below the first seq that the tail index still knows read the log from now on. */
+  #leaveTail(): void {
+    for (const consumer of this.#consumers.values()) {
+      if (consumer.tailPosition === NOT_IN_TAIL || consumer.seq >= this.#index.firstSeq) continue;
+      consumer.tailPosition = NOT_IN_TAIL;
+      this.#enqueue(consumer);
+    }
+  }
+
+  #gatherMs(): number {
+    const { gatherMsMax, gatherMsPerConsumer } = this.#options;
+    const ms = Math.min(gatherMsMax, this.#consumers.size * gatherMsPerConsumer);
+    // Below the resolution of a timer it would only cost an extra turn.
+    return ms < TIMER_MS_MIN ? 0 : ms;
+  }
+
+  #isRoundDue(nowMs: number): boolean {
+    const newBytes = this.#index.headEnd - this.#roundEnd;
+    if (newBytes === 0) return false;
+    if (newBytes >= this.#options.gatherBytes) return true;
+    return nowMs - this.#newSinceMs >= this.#gatherMs();
+  }
+
+  #runRound(nowMs: number): number {
+    if (this.#round === undefined) {
+      if (!this.#isRoundDue(nowMs)) return 0;
+      this.#round = this.#consumers.values();
+      this.#roundSeq = this.#index.headSeq;
+      this.#roundEnd = this.#index.headEnd;
+      this.#newSinceMs = nowMs;
+    }
+    let work = 1;
+    while (!this.#budget.isSpent()) {
+      const next = this.#round.next();
+      if (next.done === true) {
+        this.#round = undefined;
+        this.#publish(this.#roundSeq);
+        return work;
+      }
+      this.#serve(next.value);
+      work++;
+    }
+    return work;
+  }
+
+  #serveReady(): number {
+    let work = 0;
+    while (this.#ready.length > 0 && !this.#budget.isSpent()) {
+      // What is put in line while this list is served gets its turn in the next one.
+      const list = this.#ready;
+      this.#ready = [];
+      let at = 0;
+      while (at < list.length && !this.#budget.isSpent()) {
+        const consumer = list[at++];
+        if (consumer === undefined) break;
+        consumer.isQueued = false;
+        this.#serve(consumer);
+        work++;
+      }
+      if (at < list.length) this.#ready = [...list.slice(at), ...this.#ready];
+    }
+    return work;
+  }
+
+  // ---- one consumer
+
+  #serve(consumer: Consumer): void {
+    if (!consumer.isWritable || consumer.isReading) return;
+    if (consumer.tailPosition === NOT_IN_TAIL) this.#serveFromLog(consumer);
+    else this.#serveFromTail(consumer);
+  }
+
+  #serveFromTail(consumer: Consumer): void {
+    // At the head, or new frames that are still being gathered.
+    if (consumer.tailPosition >= this.#roundEnd) return;
+    const chunk = this.#chunks.after(consumer.tailPosition, consumer.seq);
+    if (chunk === undefined) {
+      // The ring has passed it: on with segments.
+      consumer.tailPosition = NOT_IN_TAIL;
+      this.#serveFromLog(consumer);
+      return;
+    }
+    this.#deps.metrics.add('relay_broadcast_reads_total:tail');
+    this.#count(chunk.bytes.length, chunk.lastSeq - consumer.seq);
+    consumer.writeChunk(chunk);
+    if (consumer.tailPosition < this.#roundEnd && consumer.isWritable) this.#enqueue(consumer);
+  }
+
+  #serveFromLog(consumer: Consumer): void {
+    const position = this.#index.place(consumer.seq);
+    if (position !== NOT_IN_TAIL) {
+      consumer.tailPosition = position;
+      this.#replays.release(consumer);
+      this.#serveFromTail(consumer);
+      return;
+    }
+    // A read may have seen a commit that this cycle has not: wait for the next.
+    if (consumer.seq >= this.#index.headSeq) return;
+    if (consumer.seq + 1 < this.#deps.oldestSeq()) {
+      endTooSlow(consumer, 'retention', this.closeDeadlineMs());
+      return;
+    }
+    const piece = this.#replays.take(consumer);
+    if (piece !== undefined) this.#writePiece(consumer, piece);
+  }
+
+  #onRead(consumer: Consumer, read: LogRead): void {
+    if (!consumer.isOpen || !this.#consumers.has(consumer.info.id)) {
+      this.#replays.release(consumer);
+      return;
+    }
+    if (read.kind === 'frames') {
+      this.#deps.metrics.add('relay_broadcast_reads_total:segment');
+      this.#writePiece(consumer, read);
+    } else if (read.kind === 'gone') {
+      endTooSlow(consumer, 'retention', this.closeDeadlineMs());
+    } else if (read.kind === 'bad') {
+      this.#endUnreadable(consumer, read.message);
+    }
+    // 'end': the reader has seen less than this hub; the next round or sweep comes back to it.
+  }
+
+  #endUnreadable(consumer: Consumer, message: string): void {
+    const { id, address } = consumer.info;
+    const fields = { consumer: id, address, seq: consumer.seq, error: message };
+    this.#deps.logger.error(fields, 'replay ended: the log cannot be read on');
+    endUnreadable(consumer, this.closeDeadlineMs());
+  }
+
+  #writePiece(consumer: Consumer, piece: Extract<LogRead, { kind: 'frames' }>): void {
+    assert(piece.lastSeq > consumer.seq, 'a piece of the log goes back');
+    this.#count(piece.bytes.length, piece.lastSeq - consumer.seq);
+    consumer.write(piece.bytes, piece.lastSeq);
+    if (piece.lastSeq > this.#published) this.#publish(piece.lastSeq);
+    if (consumer.isWritable) this.#enqueue(consumer);
+  }
+
+  #enqueue(consumer: Consumer): void {
+    if (consumer.isQueued) return;
+    consumer.isQueued = true;
+    this.#ready.push(consumer);
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (this.#isWaked) return;
+    this.#isWaked = true;
+    this.#deps.wake();
+  }
+
+  #count(bytes: number, frames: number): void {
+    const { metrics } = this.#deps;
+    this.#budget.spend(bytes);
+    metrics.add('relay_broadcast_writes_total');
+    metrics.add('relay_broadcast_bytes_total', bytes);
+    metrics.add('relay_broadcast_frames_total', frames);
+  }
+
+  #publish(seq: number): void {
+    if (seq <= this.#published) return;
+    this.#published = seq;
+    this.#deps.onPublished(seq);
+  }
+
+  #log(consumer: Consumer, message: string, fields: object): void {
+    const { id, address } = consumer.info;
+    const leftOut = this.#sampler.admit(`${message} ${address}`);
+    if (leftOut >= 0)
+      this.#deps.logger.info({ consumer: id, address, ...fields, leftOut }, message);
+  }
+}
