@@ -1,0 +1,168 @@
+/**
+ * Storage of one partial tree: nodes and items as rows of Int32Arrays, and one byte arena that
+ * holds node blocks, whole keys and CIDs. Reused for every commit, so the hot path allocates
+ * nothing; `reset()` forgets everything. Knows nothing of tree rules.
+ *
+ *   node ──first──▶ item ──next──▶ item ──next──▶ … ─▶ NONE
+ *                   a leaf (key, value CID) or a child link (CID, node or NONE = stub)
+ *
+ * @thread any
+ */
+import { latin1, writeLatin1 } from '../base/bytes.ts';
+import { MiB } from '../base/units.ts';
+import { CID_BYTES } from '../wire/cbor.ts';
+
+/** No node, no item. */
+export const NONE = -1;
+/** `nodeCidAt` of a node that was changed: its CID has to be made again. */
+export const DIRTY = -1;
+/** `itemKeyAt` of a child link. */
+const CHILD = -1;
+
+const ROWS_AT_START = 1024;
+const ARENA_BYTES_AT_START = MiB / 4;
+/** An arena that a huge commit made larger than this is given back at the next reset. */
+const ARENA_BYTES_KEPT_MAX = 4 * MiB;
+const ROWS_KEPT_MAX = 65_536;
+
+export class MstArena {
+  /** Blocks, keys and CIDs. Every `…At` below is an offset into it. */
+  bytes = Buffer.allocUnsafeSlow(ARENA_BYTES_AT_START);
+  bytesUsed = 0;
+
+  nodeCount = 0;
+  nodeFirst = new Int32Array(ROWS_AT_START);
+  nodeLayer = new Int32Array(ROWS_AT_START);
+  nodeCidAt = new Int32Array(ROWS_AT_START);
+
+  itemCount = 0;
+  itemNext = new Int32Array(ROWS_AT_START);
+  /** Offset of the whole key, or CHILD. */
+  itemKeyAt = new Int32Array(ROWS_AT_START);
+  itemKeyBytes = new Int32Array(ROWS_AT_START);
+  itemCidAt = new Int32Array(ROWS_AT_START);
+  /** Node of a child link that was loaded; NONE for a stub. */
+  itemNode = new Int32Array(ROWS_AT_START);
+
+  reset(): void {
+    this.bytesUsed = 0;
+    this.nodeCount = 0;
+    this.itemCount = 0;
+    if (this.bytes.length > ARENA_BYTES_KEPT_MAX) {
+      this.bytes = Buffer.allocUnsafeSlow(ARENA_BYTES_AT_START);
+    }
+    if (this.nodeFirst.length > ROWS_KEPT_MAX) this.#sizeNodes(ROWS_AT_START);
+    if (this.itemNext.length > ROWS_KEPT_MAX) this.#sizeItems(ROWS_AT_START);
+  }
+
+  /** Makes room for `bytes` more in the arena; offsets stay valid, `this.bytes` may change. */
+  reserve(bytes: number): void {
+    const needed = this.bytesUsed + bytes;
+    if (needed <= this.bytes.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
+    this.bytes.copy(larger, 0, 0, this.bytesUsed);
+    this.bytes = larger;
+  }
+
+  /** Copies `source[from, to)` in and returns where it stands. */
+  addBytes(source: Buffer, from: number, to: number): number {
+    this.reserve(to - from);
+    const at = this.bytesUsed;
+    source.copy(this.bytes, at, from, to);
+    this.bytesUsed = at + to - from;
+    return at;
+  }
+
+  /** Stores a latin1 string (a CID, a path) and returns where it stands. */
+  addText(text: string): number {
+    this.reserve(text.length);
+    const at = this.bytesUsed;
+    writeLatin1(this.bytes, text, at);
+    this.bytesUsed = at + text.length;
+    return at;
+  }
+
+  addNode(first: number, layer: number, cidAt: number): number {
+    if (this.nodeCount === this.nodeFirst.length) this.#sizeNodes(this.nodeCount * 2);
+    const node = this.nodeCount++;
+    this.nodeFirst[node] = first;
+    this.nodeLayer[node] = layer;
+    this.nodeCidAt[node] = cidAt;
+    return node;
+  }
+
+  addLeaf(keyAt: number, keyBytes: number, cidAt: number): number {
+    const item = this.#addItem(cidAt);
+    this.itemKeyAt[item] = keyAt;
+    this.itemKeyBytes[item] = keyBytes;
+    return item;
+  }
+
+  addChild(node: number, cidAt: number): number {
+    const item = this.#addItem(cidAt);
+    this.itemNode[item] = node;
+    return item;
+  }
+
+  isLeaf(item: number): boolean {
+    return (this.itemKeyAt[item] as number) !== CHILD;
+  }
+
+  isChild(item: number): boolean {
+    return item !== NONE && (this.itemKeyAt[item] as number) === CHILD;
+  }
+
+  /** Links `item` after `after`, or at the head of `node` where `after` is NONE. */
+  link(node: number, after: number, item: number): void {
+    if (after === NONE) this.nodeFirst[node] = item;
+    else this.itemNext[after] = item;
+  }
+
+  cidAt(at: number): string {
+    return latin1(this.bytes, at, at + CID_BYTES);
+  }
+
+  /** Negative, zero or positive: the key of a leaf against `bytes[keyAt, keyAt + keyBytes)`. */
+  compareKey(leaf: number, keyAt: number, keyBytes: number): number {
+    const bytes = this.bytes;
+    const leafAt = this.itemKeyAt[leaf] as number;
+    const leafBytes = this.itemKeyBytes[leaf] as number;
+    const shared = Math.min(leafBytes, keyBytes);
+    for (let i = 0; i < shared; i++) {
+      const order = (bytes[leafAt + i] as number) - (bytes[keyAt + i] as number);
+      if (order !== 0) return order;
+    }
+    return leafBytes - keyBytes;
+  }
+
+  #addItem(cidAt: number): number {
+    if (this.itemCount === this.itemNext.length) this.#sizeItems(this.itemCount * 2);
+    const item = this.itemCount++;
+    this.itemNext[item] = NONE;
+    this.itemKeyAt[item] = CHILD;
+    this.itemKeyBytes[item] = 0;
+    this.itemCidAt[item] = cidAt;
+    this.itemNode[item] = NONE;
+    return item;
+  }
+
+  #sizeNodes(rows: number): void {
+    this.nodeFirst = resized(this.nodeFirst, rows);
+    this.nodeLayer = resized(this.nodeLayer, rows);
+    this.nodeCidAt = resized(this.nodeCidAt, rows);
+  }
+
+  #sizeItems(rows: number): void {
+    this.itemNext = resized(this.itemNext, rows);
+    this.itemKeyAt = resized(this.itemKeyAt, rows);
+    this.itemKeyBytes = resized(this.itemKeyBytes, rows);
+    this.itemCidAt = resized(this.itemCidAt, rows);
+    this.itemNode = resized(this.itemNode, rows);
+  }
+}
+
+function resized(column: Int32Array<ArrayBuffer>, rows: number): Int32Array<ArrayBuffer> {
+  const next = new Int32Array(rows);
+  next.set(column.length > rows ? column.subarray(0, rows) : column);
+  return next;
+}
