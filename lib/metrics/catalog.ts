@@ -211,7 +211,7 @@ export const CATALOG = {
   relay_verify_signature_backend: gaugeBy(
     VERIFY,
     'backend',
-    ['native', 'wasm', 'node'],
+    ['native', 'wasm', 'openssl'],
     'Verify threads using each secp256k1 implementation.',
   ),
 

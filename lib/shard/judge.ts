@@ -7,7 +7,7 @@
  * @thread verify
  */
 
-import { effectiveStatus } from '../accounts/account.ts';
+import { effectiveStatus, isLocallyActive } from '../accounts/account.ts';
 import { type Clock, isoTime } from '../base/clock.ts';
 import {
   type CachePolicy,
@@ -19,7 +19,8 @@ import type { MetricWriter } from '../metrics/slots.ts';
 import type { RejectCode } from '../reject/codes.ts';
 import { didVerdict } from '../repo/did.ts';
 import type { IngestRecord } from '../ring/ingest-record.ts';
-import { RepoResult, verifyCommit } from '../verify/commit.ts';
+import { verifyCommit } from '../verify/commit.ts';
+import { RepoResult } from '../verify/signed.ts';
 import { verifySync } from '../verify/sync.ts';
 import { decodeEvent, EventView } from '../wire/event.ts';
 import { KIND_ACCOUNT, KIND_COMMIT, KIND_IDENTITY, KIND_SYNC, type Kind } from '../wire/kinds.ts';
@@ -226,7 +227,7 @@ export class Judge {
   ): Outcome {
     const authority = this.#checkAuthority(record, account, known, isLastChance);
     if (authority !== undefined) return authority;
-    if (account.localStatus !== null) return this.#reject('account_takendown');
+    if (!isLocallyActive(account.localStatus)) return this.#reject('account_takendown');
     if (!account.live.isUpstreamActive) return this.#reject('account_inactive');
     const key = known.identity?.key ?? null;
     if (key === null) {

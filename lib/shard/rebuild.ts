@@ -38,8 +38,6 @@ export type RebuildParts = {
   arena: HeldArena;
   outbox: Outbox;
   addAccount: (account: Account) => void;
-  /** Called now and then with the log seq reached; for the heartbeat of a long recovery. */
-  onProgress: (seq: number) => void;
 };
 
 export type Waiting = { readonly did: string; readonly entry: number };
@@ -74,7 +72,6 @@ async function replayLog(parts: RebuildParts, view: CommitView): Promise<void> {
     if (deltas.size < DIDS_PER_FLUSH) return undefined;
     const full = deltas;
     deltas = new Map();
-    parts.onProgress(record.seq);
     return writeDeltas(parts, full);
   };
   await parts.log.forEachRecord(parts.checkpointSeq, view, visit);
@@ -89,7 +86,6 @@ async function writeDeltas(parts: RebuildParts, deltas: Map<string, Delta>): Pro
     const known = new Map((await parts.rows.loadAccounts(chunk)).map((row) => [row.did, row]));
     const rows = chunk.map((did) => rowWithDelta(did, known.get(did), deltas.get(did) as Delta));
     await parts.rows.upsertAccounts(rows);
-    parts.onProgress(0);
   }
 }
 

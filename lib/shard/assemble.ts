@@ -1,0 +1,272 @@
+/**
+ * Builds the parts of one shard and connects them. No logic of its own.
+ * @thread verify
+ */
+import type { Clock } from '../base/clock.ts';
+import { Prng } from '../base/prng.ts';
+import { isTrustedHost } from '../hosts/quota.ts';
+import { CACHE_POLICY, type CachePolicy } from '../identity/cache.ts';
+import { IdentityResolver } from '../identity/resolve.ts';
+import { NodeFiles } from '../log/files.ts';
+import { LogRecords } from '../log/records.ts';
+import type { Logger } from '../logging/logger.ts';
+import type { MetricWriter } from '../metrics/slots.ts';
+import { RingConsumer } from '../ring/consumer.ts';
+import { HeldArena } from '../ring/held-arena.ts';
+import type { Regions } from '../ring/regions.ts';
+import type { Bell } from '../shared/bell.ts';
+import { Chaos } from '../shared/chaos.ts';
+import { CommitReader } from '../shared/commit-cell.ts';
+import type { SharedMemory } from '../shared/memory.ts';
+import type { Words } from '../shared/regions.ts';
+import { type AccountRow, loadAccounts, upsertAccounts } from '../store/account-rows.ts';
+import { upsertIdentities } from '../store/identity-rows.ts';
+import { createPool, type DatabasePool } from '../store/pool.ts';
+import { Account } from './account.ts';
+import { AccountCache } from './account-cache.ts';
+import { AccountLoader } from './account-loader.ts';
+import { Holds } from './holds.ts';
+import { IdentityRefresher } from './identity-refresher.ts';
+import { Judge } from './judge.ts';
+import { Outbox } from './outbox.ts';
+import { Quarantine } from './quarantine.ts';
+import { type RebuildParts, type Rebuilt, rebuildShard } from './rebuild.ts';
+import { Reports } from './reports.ts';
+import { fillAccount } from './rows.ts';
+import { Shard } from './shard.ts';
+import type { VerifyTask } from './task.ts';
+import { WriteBehind } from './write-behind.ts';
+
+export type ShardContext = {
+  task: VerifyTask;
+  clock: Clock;
+  logger: Logger;
+  metrics: MetricWriter;
+  words: Words;
+};
+
+const RATE_BURST_SECONDS = 2;
+
+export class ShardAssembly {
+  readonly holds: Holds;
+  readonly #context: ShardContext;
+  readonly #regions: Regions;
+  readonly #database: DatabasePool;
+  readonly #resolver: IdentityResolver;
+  readonly #cache: AccountCache;
+  readonly #arena: HeldArena;
+  readonly #outbox: Outbox;
+  #loader: AccountLoader | undefined;
+  #writes: WriteBehind | undefined;
+
+  constructor(context: ShardContext) {
+    const { task, words } = context;
+    this.#context = context;
+    this.#regions = task.regions;
+    this.#database = createPool({
+      connection: task.connection,
+      connectionsMax: task.connectionsMax,
+      timeoutMs: task.databaseTimeoutMs,
+      applicationName: `skyrelay verify-${task.shard}`,
+      clock: context.clock,
+      logger: context.logger,
+      metrics: context.metrics,
+    });
+    this.#resolver = createResolver(context);
+    this.#cache = new AccountCache(task.accountCountMax);
+    this.#arena = new HeldArena(this.#memory('held'));
+    this.holds = new Holds(this.#arena);
+    this.#outbox = new Outbox(this.#memory('verified'), words.bell('bellPersist'));
+  }
+
+  #memory(name: 'ingest' | 'verified' | 'held' | 'reports'): SharedMemory {
+    return this.#regions[name][this.#context.task.shard] as SharedMemory;
+  }
+
+  /** Learns where the shard stands. May be called again after it threw (database down). */
+  rebuild(): Promise<Rebuilt> {
+    const { task, clock, words } = this.#context;
+    const parts: RebuildParts = {
+      clock,
+      shard: task.shard,
+      shardCount: this.#regions.shardCount,
+      log: new LogRecords(task.logDirectory, new NodeFiles()),
+      commit: new CommitReader(this.#regions.commit),
+      checkpointSeq: words.wideReader('checkpointSeq').observe(),
+      rows: {
+        loadAccounts: (dids) => loadAccounts(this.#database, dids),
+        upsertAccounts: (rows) => upsertAccounts(this.#database, rows),
+        upsertIdentities: (rows) => upsertIdentities(this.#database, rows),
+      },
+      arena: this.#arena,
+      outbox: this.#outbox,
+      addAccount: (account) => this.#cache.add(account),
+    };
+    return rebuildShard(parts);
+  }
+
+  /** The running shard; `poisonNo` is the input that ended predecessors twice, or 0. */
+  finish(rebuilt: Rebuilt, poisonNo: number): Shard {
+    const { task, clock, logger, metrics, words } = this.#context;
+    const bell = words.shardBell(task.shard);
+    const refresher = this.#createRefresher(bell);
+    const taken = words.shardWriter('taken', task.shard);
+    const loader = this.#createLoader(bell);
+    this.#loader = loader;
+    const judge = this.#createJudge(refresher);
+    const shard = new Shard({
+      shard: task.shard,
+      clock,
+      logger,
+      metrics,
+      ingest: new RingConsumer(this.#memory('ingest')),
+      arena: this.#arena,
+      holds: this.holds,
+      outbox: this.#outbox,
+      judge,
+      reports: new Reports(this.#memory('reports'), words.bell('bellMain'), () =>
+        metrics.add('relay_verify_reports_dropped_total'),
+      ),
+      quarantine: new Quarantine(task.quarantineDirectory),
+      commit: new CommitReader(this.#regions.commit),
+      processing: words.shardWriter('processing', task.shard),
+      taken,
+      identityHoldMs: task.identityHoldMs,
+      dirtyCountMax: task.dirtyCountMax,
+      dirtyCount: () => this.#writes?.dirtyCount ?? 0,
+      isTrusted: (hostname) => isTrustedHost(hostname, task.trustedDomains),
+      wantAccount: (did) => loader.want(did),
+      onDirty: (account) => this.#writes?.add(account),
+      answered: rebuilt.answered,
+      poisonNo,
+      onFrame: chaosHook(task),
+    });
+    this.#writes = new WriteBehind({
+      sink: {
+        upsertAccounts: (rows) => upsertAccounts(this.#database, rows),
+        upsertIdentities: (rows) => upsertIdentities(this.#database, rows),
+      },
+      progress: {
+        takenNo: () => taken.last(),
+        oldestHeldNo: () => shard.oldestHeldNo(),
+        publishedPosition: () => this.#outbox.position,
+        readBackPosition: () => this.#outbox.readBackPosition,
+      },
+      completed: words.shardWriter('completed', task.shard),
+      clock,
+      logger,
+      metrics,
+      periodMs: task.flushPeriodMs,
+    });
+    for (const { did, entry } of rebuilt.waiting) {
+      const queue = this.holds.adopt(did, 'state', entry);
+      this.holds.markReady(queue);
+    }
+    return shard;
+  }
+
+  async close(): Promise<void> {
+    await this.#loader?.stop();
+    await this.#writes?.stop();
+    this.#resolver.close();
+    await this.#database.close();
+  }
+
+  #createRefresher(bell: Bell): IdentityRefresher {
+    const { task, clock, logger } = this.#context;
+    return new IdentityRefresher({
+      resolver: this.#resolver,
+      clock,
+      logger,
+      policy: identityPolicy(task),
+      onDone: (account) => {
+        if (account.isIdentityDirty) this.#writes?.add(account);
+        const queue = this.holds.find(account.did);
+        if (queue === undefined) return;
+        this.holds.markReady(queue);
+        bell.ring();
+      },
+    });
+  }
+
+  #createLoader(bell: Bell): AccountLoader {
+    const { clock, logger, metrics } = this.#context;
+    return new AccountLoader({
+      source: { loadAccounts: (dids) => loadAccounts(this.#database, dids) },
+      clock,
+      logger,
+      metrics,
+      onLoaded: (did, row) => {
+        this.#rowArrived(did, row);
+        bell.ring();
+      },
+    });
+  }
+
+  #createJudge(refresher: IdentityRefresher): Judge {
+    const { task, clock, metrics } = this.#context;
+    return new Judge({
+      clock,
+      metrics,
+      identityPolicy: identityPolicy(task),
+      isInsecureAllowed: task.isInsecureAllowed,
+      isStrict: task.isStrict,
+      revAheadMsMax: task.revAheadMsMax,
+      findAccount: (did) => this.#cache.get(did),
+      refresh: (account, isForced) => refresher.start(account, isForced),
+      refreshLater: (account) => refresher.startLater(account),
+    });
+  }
+
+  #rowArrived(did: string, row: AccountRow | undefined): void {
+    if (this.#cache.get(did) === undefined) {
+      const account = new Account(did);
+      fillAccount(account, row, this.#context.clock.monoMs());
+      account.isHeld = this.holds.find(did) !== undefined;
+      this.#cache.add(account);
+    }
+    const queue = this.holds.find(did);
+    if (queue === undefined) return;
+    queue.account = this.#cache.get(did) ?? null;
+    this.holds.markReady(queue);
+  }
+}
+
+function identityPolicy(task: VerifyTask): CachePolicy {
+  return {
+    ...CACHE_POLICY,
+    staleMs: task.identityTtlMs,
+    expiryMs: Math.max(CACHE_POLICY.expiryMs, 2 * task.identityTtlMs),
+    forcedMsMin: task.identityRefreshMsMin,
+  };
+}
+
+function createResolver({ task, clock, logger, metrics }: ShardContext): IdentityResolver {
+  // The budgets are for the whole process: each shard has its share.
+  const share = (total: number): number => Math.max(1, Math.ceil(total / task.regions.shardCount));
+  const lane = { concurrencyMax: share(task.identityConcurrencyMax) };
+  const ratePerSecond = share(task.plcRequestsPerSecondMax);
+  return new IdentityResolver({
+    plcUrl: task.plcUrl,
+    isInsecureAllowed: task.isInsecureAllowed,
+    userAgent: task.userAgent,
+    clock,
+    prng: new Prng(task.shard + 1),
+    logger: logger.child('identity'),
+    metrics,
+    plcLane: { ...lane, ratePerSecond, burst: RATE_BURST_SECONDS * ratePerSecond },
+    webLane: lane,
+    limits: { attemptMs: task.identityTimeoutMs },
+  });
+}
+
+/** The test seam of this thread: undefined in production. */
+function chaosHook(task: VerifyTask): ((frame: Buffer) => void) | undefined {
+  if (task.chaos === null && task.poisonMarker === '') return undefined;
+  const chaos = new Chaos(task.chaos);
+  return (frame) => {
+    if (chaos.take('verifyExit', task.shard + 1)) process.exit(1);
+    if (chaos.take('verifyHang', task.shard + 1)) Chaos.hang();
+    if (task.poisonMarker !== '' && frame.includes(task.poisonMarker)) Chaos.hang();
+  };
+}
