@@ -56,6 +56,8 @@ export type EmbeddedOptions = {
   readonly startMsMax?: number;
   /** Longest wait for a fast stop; an immediate one follows. */
   readonly stopMsMax?: number;
+  /** Longest wait for one answer before a server counts as frozen. */
+  readonly probeMs?: number;
 };
 
 export type EmbeddedPostgres = {
@@ -113,6 +115,7 @@ class EmbeddedServer implements EmbeddedPostgres {
   readonly #tag: string;
   readonly #startMsMax: number;
   readonly #stopMsMax: number;
+  readonly #probeMs: number;
   readonly #logFd: number;
   #watcher: SupervisedLoop | undefined;
   #pid = 0;
@@ -138,6 +141,7 @@ class EmbeddedServer implements EmbeddedPostgres {
     this.#tag = tagOf([binaries.postgres, ...this.#settings]);
     this.#startMsMax = options.startMsMax ?? START_MS_MAX;
     this.#stopMsMax = options.stopMsMax ?? STOP_MS_MAX;
+    this.#probeMs = options.probeMs ?? PROBE_MS;
     this.#logFd = openServerLog(dataDir);
     this.connection = {
       host: this.#socketDir,
@@ -179,8 +183,7 @@ class EmbeddedServer implements EmbeddedPostgres {
 
   async stop(): Promise<void> {
     await this.#watcher?.stop();
-    const times = { fastMs: this.#stopMsMax, immediateMs: IMMEDIATE_MS };
-    await stopCluster(this.#pid, this.#clusterDir, this.#clock, times);
+    await this.#end(this.#pid);
     this.#close();
   }
 
@@ -215,8 +218,7 @@ class EmbeddedServer implements EmbeddedPostgres {
       return true;
     }
     this.#logger.info({ pid: file.pid, verdict }, 'stopping a left-over PostgreSQL');
-    const times = { fastMs: this.#stopMsMax, immediateMs: IMMEDIATE_MS };
-    await stopCluster(file.pid, this.#clusterDir, this.#clock, times);
+    await this.#end(file.pid);
     return false;
   }
 
@@ -229,11 +231,16 @@ class EmbeddedServer implements EmbeddedPostgres {
     this.#pid = await this.#spawn();
     const verdict = await this.#awaitReady(this.#pid, this.#socketDir);
     if (verdict === 'ready') return;
-    const times = { fastMs: IMMEDIATE_MS, immediateMs: IMMEDIATE_MS };
-    await stopCluster(this.#pid, this.#clusterDir, this.#clock, times);
+    await this.#end(this.#pid);
     const tail = serverLogTail(this.#logFd, logStartByte);
     const message = `the built-in PostgreSQL did not start (${verdict}): ${tail}`;
     throw new RelayFault('embedded_start', message, { isRetryable: true });
+  }
+
+  #end(pid: number): Promise<void> {
+    const immediateMs = Math.min(this.#stopMsMax, IMMEDIATE_MS);
+    const times = { fastMs: this.#stopMsMax, immediateMs };
+    return stopCluster(pid, this.#clusterDir, this.#clock, times);
   }
 
   #spawn(): Promise<number> {
@@ -268,7 +275,7 @@ class EmbeddedServer implements EmbeddedPostgres {
     const startMs = this.#clock.monoMs();
     let silentCount = 0;
     for (;;) {
-      const probe = await probeServer(connection, PROBE_MS);
+      const probe = await probeServer(connection, this.#probeMs);
       if (probe.state === 'ready') {
         return probe.tag === this.#tag ? 'ready' : 'other settings';
       }

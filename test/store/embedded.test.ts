@@ -1,0 +1,108 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { startEmbedded } from '../../lib/store/embedded.ts';
+import { clusterProcesses, isRunning, stopCluster } from '../../lib/store/postmaster.ts';
+import {
+  answers,
+  clock,
+  embeddedOptions,
+  run,
+  startServer,
+  tempDir,
+  until,
+} from '../helpers/postgres.ts';
+
+const isRoot = process.getuid?.() === 0;
+const isLinux = process.platform === 'linux';
+
+t.test('a first start, a stop and a second start keep the data', async (t) => {
+  const dataDir = tempDir(t);
+  const first = await startEmbedded(embeddedOptions(dataDir));
+  t.equal(first.isAdopted, false);
+  await run(first.connection, 'CREATE TABLE kept (x integer)');
+  t.match(await run(first.connection, 'SHOW listen_addresses'), [{ listen_addresses: '' }]);
+  if (isLinux) {
+    const stat = readFileSync(`/proc/${first.pid}/stat`, 'latin1').split(' ');
+    t.equal(Number(stat[5]), first.pid, 'leads a session of its own');
+    const uid = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${first.pid}/status`, 'latin1'))?.[1];
+    t.equal(uid, isRoot ? '65534' : `${process.getuid?.()}`, 'never root');
+  }
+  t.equal(statSync(join(dataDir, 'postgres')).mode & 0o777, 0o700);
+  await first.stop();
+  t.same(clusterProcesses(join(dataDir, 'postgres')), [], 'nothing is left running');
+  await first.stop();
+
+  const second = await startEmbedded(embeddedOptions(dataDir));
+  t.same(await run(second.connection, 'SELECT count(*)::int AS n FROM kept'), [{ n: 0 }]);
+  await second.stop();
+});
+
+t.test('G13: kill -9 of the relay leaves the server, the next start adopts it', async (t) => {
+  const dataDir = tempDir(t);
+  const script = join(import.meta.dirname, 'embedded-parent.ts');
+  const stdio = ['ignore', 'pipe', 'inherit'] as const;
+  const parent = spawn(process.execPath, [script, dataDir], { detached: true, stdio: [...stdio] });
+  const [chunk] = await once(parent.stdout, 'data');
+  const pid = Number(String(chunk));
+  // Ctrl-C reaches the whole process group of the terminal.
+  process.kill(-(parent.pid ?? 0), 'SIGINT');
+  await once(parent, 'exit');
+  t.ok(isRunning(pid, join(dataDir, 'postgres')), 'survives Ctrl-C');
+
+  const again = spawn(process.execPath, [script, dataDir], { stdio: [...stdio] });
+  const [line] = await once(again.stdout, 'data');
+  t.equal(Number(String(line)), pid, 'adopted by the next process');
+  again.kill('SIGKILL');
+  await once(again, 'exit');
+  t.ok(isRunning(pid, join(dataDir, 'postgres')), 'survives kill -9 of the relay');
+
+  const server = await startEmbedded(embeddedOptions(dataDir));
+  t.match(server, { pid, isAdopted: true });
+  t.ok(await answers(server.connection));
+  process.kill(pid, 'SIGKILL');
+  t.ok(await until(() => server.restartCount === 1), 'an adopted server is watched, too');
+  await server.stop();
+  t.same(clusterProcesses(join(dataDir, 'postgres')), []);
+});
+
+t.test('a left-over server that is frozen or has other settings is replaced', async (t) => {
+  const dataDir = tempDir(t);
+  const clusterDir = join(dataDir, 'postgres');
+  const first = await startEmbedded(embeddedOptions(dataDir));
+  await first.release();
+  const other = await startEmbedded(embeddedOptions(dataDir, { connectionsMax: 20 }));
+  t.equal(other.isAdopted, false, 'other settings');
+  t.match(await run(other.connection, 'SHOW max_connections'), [{ max_connections: '20' }]);
+  await other.release();
+
+  for (const pid of clusterProcesses(clusterDir)) process.kill(pid, 'SIGSTOP');
+  const startMs = clock.monoMs();
+  const options = { connectionsMax: 20, stopMsMax: 200, probeMs: 200 };
+  const third = await startEmbedded(embeddedOptions(dataDir, options));
+  t.equal(third.isAdopted, false, 'a frozen one is not adopted');
+  t.ok(await answers(third.connection));
+  t.ok(clock.monoMs() - startMs < 10_000);
+  await third.stop();
+});
+
+t.test('the watcher brings a killed server back; clients only see an error', async (t) => {
+  const server = await startServer(t);
+  const { pid } = server;
+  process.kill(pid, 'SIGKILL');
+  t.ok(await until(() => server.restartCount === 1));
+  t.not(server.pid, pid);
+  t.ok(await answers(server.connection));
+});
+
+t.test('stopCluster ends a server that ignores a fast stop', async (t) => {
+  const dataDir = tempDir(t);
+  const clusterDir = join(dataDir, 'postgres');
+  const server = await startEmbedded(embeddedOptions(dataDir));
+  await server.release();
+  for (const pid of clusterProcesses(clusterDir)) process.kill(pid, 'SIGSTOP');
+  await stopCluster(server.pid, clusterDir, clock, { fastMs: 100, immediateMs: 100 });
+  t.same(clusterProcesses(clusterDir), []);
+});
