@@ -3,7 +3,7 @@
  * @thread any
  */
 import type { LogLevel } from '../logging/logger.ts';
-import type { MetricThread } from '../metrics/catalog.ts';
+import type { MetricThread } from '../metrics/row.ts';
 import type { SharedMemory } from '../shared/memory.ts';
 
 /** A thread and the memory of its metric page (METRIC_PAGE_BYTES). */

@@ -9,23 +9,7 @@
  * Seconds and bytes only; no host or account in a label (2,800 hosts × codes would be too many).
  * @thread any
  */
-export type MetricThread = 'main' | 'verify' | 'persist' | 'liveness';
-type Threads = readonly MetricThread[];
-type Label<Value extends string = string> = {
-  readonly name: string;
-  readonly values: readonly Value[];
-};
-export type MetricRow = {
-  readonly type: 'counter' | 'gauge' | 'histogram';
-  readonly help: string;
-  /** Threads that write it. /metrics adds up what the pages of these threads hold … */
-  readonly threads: Threads;
-  /** … or shows the least of them that is set. */
-  readonly merge?: 'least';
-  readonly label?: Label;
-  /** Upper bounds of a histogram's buckets; one more for +Inf is added. */
-  readonly buckets?: readonly number[];
-};
+import { counter, counterBy, gauge, gaugeBy, histogram, type MetricRow } from './row.ts';
 
 const MAIN = ['main'] as const;
 const VERIFY = ['verify'] as const;
@@ -51,35 +35,6 @@ export const LOOP_NAMES = [
 const SECONDS_FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5] as const;
 const SECONDS_SLOW = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
 const SECONDS_TINY = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 1] as const;
-
-type Plain<Type> = { readonly type: Type; readonly threads: Threads; readonly help: string };
-type Labelled<Type, Value extends string> = Plain<Type> & { readonly label: Label<Value> };
-
-const counter = (threads: Threads, help: string): Plain<'counter'> => {
-  return { type: 'counter', threads, help };
-};
-const gauge = (threads: Threads, help: string): Plain<'gauge'> => {
-  return { type: 'gauge', threads, help };
-};
-function counterBy<const Value extends string>(
-  threads: Threads,
-  name: string,
-  values: readonly Value[],
-  help: string,
-): Labelled<'counter', Value> {
-  return { type: 'counter', threads, help, label: { name, values } };
-}
-function gaugeBy<const Value extends string>(
-  threads: Threads,
-  name: string,
-  values: readonly Value[],
-  help: string,
-): Labelled<'gauge', Value> {
-  return { type: 'gauge', threads, help, label: { name, values } };
-}
-function histogram(threads: Threads, buckets: readonly number[], help: string) {
-  return { type: 'histogram', threads, help, buckets } as const;
-}
 
 export const CATALOG = {
   // upstream: frames from hosts

@@ -8,13 +8,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { Gauge, type Metric, Registry } from 'prom-client';
 import { REJECT_CODES } from '../reject/codes.ts';
-import {
-  HOST_CLASSES,
-  type MetricFamily,
-  type MetricRow,
-  type MetricThread,
-  REJECT_FAMILY,
-} from './catalog.ts';
+import { HOST_CLASSES, type MetricFamily, REJECT_FAMILY } from './catalog.ts';
+import type { MetricRow, MetricThread } from './row.ts';
 import { familySlot, METRIC_FAMILIES, metricRow, rejectSlot } from './slots.ts';
 
 /** The counters of one thread, read by us and written by it. */

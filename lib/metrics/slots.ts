@@ -18,8 +18,8 @@ import {
   type HostClass,
   type MetricFamily,
   type MetricName,
-  type MetricRow,
 } from './catalog.ts';
+import type { MetricRow } from './row.ts';
 
 export const METRIC_FAMILIES = Object.keys(CATALOG) as readonly MetricFamily[];
 

@@ -1,0 +1,68 @@
+/**
+ * The one door to the tests: `npm test`, `npm run test:slow`, `npm test -- test/log/disk.test.ts`.
+ * Makes what a fresh clone lacks: tap without its TypeScript plugin, and the packages of the real
+ * PDS in test/real.
+ *
+ *   --slow       the tests of test/slow instead of all others
+ *   --coverage   with a coverage report
+ *   --jobs=N     test files at a time
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    slow: { type: 'boolean', default: false },
+    coverage: { type: 'boolean', default: false },
+    jobs: { type: 'string', default: '' },
+  },
+});
+const ROOT = join(import.meta.dirname, '..');
+const BIN = join(ROOT, 'node_modules', '.bin');
+/** What tap runs; written by `tap build`, and by its install with the default plugins. */
+const TAP_BUILT = join(ROOT, 'node_modules/@tapjs/test/test-built/dist/esm/index.js');
+const REAL = join(ROOT, 'test', 'real');
+
+function run(command: string, args: readonly string[], cwd: string): void {
+  // Children find the project's Node first. Without a terminal the progress line is left out.
+  const env = {
+    ...process.env,
+    PATH: `${BIN}:${process.env['PATH']}`,
+    ...(process.stdout.isTTY ? {} : { CI: 'true' }),
+  };
+  const { status, signal } = spawnSync(command, args, { cwd, env, stdio: 'inherit' });
+  if (status === 0) return;
+  console.error(`${command} ${args.join(' ')}: ended with ${signal ?? status}`);
+  process.exit(status ?? 1);
+}
+
+function isTapBuilt(): boolean {
+  return existsSync(TAP_BUILT) && !readFileSync(TAP_BUILT, 'utf8').includes('@tapjs/typescript');
+}
+
+function tapArgs(): string[] {
+  const args = ['--reporter=terse'];
+  if (values.coverage) args.push('--no-disable-coverage');
+  if (values.jobs !== '') args.push(`--jobs=${values.jobs}`);
+  if (positionals.length > 0) return [...args, ...positionals];
+  if (!values.slow) return args;
+  const slow = globSync('test/slow/**/*.test.ts', { cwd: ROOT });
+  if (slow.length === 0) {
+    console.error('no tests in test/slow');
+    process.exit(1);
+  }
+  return [...args, '--jobs=1', '--timeout=3600', ...slow];
+}
+
+const startMs = performance.now();
+// The first run after a change of plugins would still use the old ones, and fail.
+if (!isTapBuilt()) run('tap', ['build'], ROOT);
+if (existsSync(join(REAL, 'package.json')) && !existsSync(join(REAL, 'node_modules'))) {
+  console.log('test/real: installing the packages of the real PDS');
+  run('npm', ['ci', '--no-audit', '--no-fund'], REAL);
+}
+run('tap', tapArgs(), ROOT);
+console.log(`tests took ${Math.round((performance.now() - startMs) / 1000)} s`);
