@@ -12,7 +12,7 @@ import { SECOND_MS } from '../base/units.ts';
 
 export interface Ticked {
   /** In ticker time; `Infinity` for never. */
-  dueMs: number;
+  readonly dueMs: number;
   /** Runs once the due time has passed; must move `dueMs`, or it runs again at the next tick. */
   onDue(nowMs: number): void;
 }

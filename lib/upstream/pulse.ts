@@ -1,11 +1,49 @@
 /**
  * Is the host at the other end still there? A ping every 30 s; two of them with no byte heard in
- * between end the connection (S31: nothing else notices a half-open one). While we do not read the
- * socket we cannot hear, so everything stands still. Beside it the budget for control frames (S28).
- * Pure; the caller brings ticker time and does what it is told.
+ * between end the connection (S31: nothing else notices a half-open one). Beside it the time that
+ * stands still while a socket is not read, and the budget for control frames (S28).
+ * Pure; the caller brings the times and does what it is told.
  * @thread main
  */
 import { SECOND_MS } from '../base/units.ts';
+
+/**
+ * Time during which a connection was read, for everything that waits for the host: while we do not
+ * read we cannot hear, so a pause must not count against it.
+ */
+export class ReadingTime {
+  /** What ticker time is ahead of reading time. */
+  #offsetMs: number;
+  /** Reading time at which it stands still; -1 while it runs. */
+  #stoppedMs = -1;
+
+  constructor(tickerMs: number) {
+    this.#offsetMs = tickerMs;
+  }
+
+  get isStopped(): boolean {
+    return this.#stoppedMs >= 0;
+  }
+
+  now(tickerMs: number): number {
+    return this.isStopped ? this.#stoppedMs : tickerMs - this.#offsetMs;
+  }
+
+  stop(tickerMs: number): void {
+    if (!this.isStopped) this.#stoppedMs = this.now(tickerMs);
+  }
+
+  run(tickerMs: number): void {
+    if (!this.isStopped) return;
+    this.#offsetMs = tickerMs - this.#stoppedMs;
+    this.#stoppedMs = -1;
+  }
+
+  /** The ticker time of a reading time to come; `Infinity` while it stands still. */
+  toTicker(readingMs: number): number {
+    return this.isStopped ? Number.POSITIVE_INFINITY : readingMs + this.#offsetMs;
+  }
+}
 
 export type PulseOptions = {
   readonly pingEveryMs: number;
@@ -20,17 +58,15 @@ export class Pulse {
   #pingDueMs: number;
   #missed = 0;
   #isHeard = true;
-  /** What was left until the next ping when the pause began; -1 while not paused. */
-  #leftMs = -1;
 
   constructor(nowMs: number, options: PulseOptions) {
     this.#options = options;
     this.#pingDueMs = nowMs + options.pingEveryMs;
   }
 
-  /** When poll() has something to say; `Infinity` while paused. */
+  /** When poll() has something to say. */
   get dueMs(): number {
-    return this.#leftMs >= 0 ? Number.POSITIVE_INFINITY : this.#pingDueMs;
+    return this.#pingDueMs;
   }
 
   /** Bytes arrived: any byte proves the host, not only a pong. */
@@ -38,18 +74,8 @@ export class Pulse {
     this.#isHeard = true;
   }
 
-  pause(nowMs: number): void {
-    if (this.#leftMs < 0) this.#leftMs = Math.max(0, this.#pingDueMs - nowMs);
-  }
-
-  resume(nowMs: number): void {
-    if (this.#leftMs < 0) return;
-    this.#pingDueMs = nowMs + this.#leftMs;
-    this.#leftMs = -1;
-  }
-
   poll(nowMs: number): PulseVerdict {
-    if (nowMs < this.dueMs) return 'wait';
+    if (nowMs < this.#pingDueMs) return 'wait';
     this.#missed = this.#isHeard ? 0 : this.#missed + 1;
     if (this.#missed >= this.#options.missedMax) return 'dead';
     this.#isHeard = false;

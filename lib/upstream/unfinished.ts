@@ -13,6 +13,8 @@ const FIN = 0x80;
 export class FrameWalker {
   /** Bytes of the message that has begun and not ended, headers included. */
   unfinishedBytes = 0;
+  /** Messages that ended so far. */
+  messageCount = 0;
   #payloadLeft = 0;
   #headerBytes = 0;
   #headerNeeded = 2;
@@ -55,8 +57,12 @@ export class FrameWalker {
   #endFrame(): void {
     const isControl = (this.#first & OPCODE_CONTROL) !== 0;
     // A control frame may stand between the fragments of a message: only its own bytes go.
-    if (isControl) this.unfinishedBytes -= this.#headerBytes + this.#length;
-    else if ((this.#first & FIN) !== 0) this.unfinishedBytes = 0;
+    if (isControl) {
+      this.unfinishedBytes -= this.#headerBytes + this.#length;
+    } else if ((this.#first & FIN) !== 0) {
+      this.unfinishedBytes = 0;
+      this.messageCount++;
+    }
     this.#headerBytes = 0;
     this.#headerNeeded = 2;
   }

@@ -1,0 +1,42 @@
+/**
+ * What the admin interface and /explain show of one host's subscription. Shape only.
+ * @thread main
+ */
+import type { HostStatus } from '../hosts/host.ts';
+import type { QuotaUsage } from '../hosts/quota.ts';
+import type { HostReject } from './intake.ts';
+import type { PauseReason, SubscriptionState } from './subscription.ts';
+
+/** Times are wall clock in milliseconds, null where it never happened or does not apply. */
+export type HostStats = {
+  readonly hostId: number;
+  readonly hostname: string;
+  readonly state: SubscriptionState;
+  readonly status: HostStatus;
+  readonly pauseReason: PauseReason | null;
+  /** Last routed host seq, or the stored cursor. */
+  readonly lastSeq: number | null;
+  readonly framesReceived: number;
+  readonly bytesReceived: number;
+  readonly framesRouted: number;
+  readonly framesParked: number;
+  readonly bytesParked: number;
+  readonly bytesUnfinished: number;
+  /** Strikes that still count. */
+  readonly strikes: number;
+  /** Failures in a row, by which the back-off grows. */
+  readonly failures: number;
+  readonly connects: number;
+  readonly connectedSinceMs: number | null;
+  readonly lastFrameMs: number | null;
+  /** Time until the next attempt, null while there is a connection or an attempt. */
+  readonly nextRetryInMs: number | null;
+  readonly lastError: {
+    readonly cause: string;
+    readonly detail: string;
+    readonly atMs: number;
+  } | null;
+  /** Oldest first, a few only. */
+  readonly lastRejects: readonly HostReject[];
+  readonly limits: readonly QuotaUsage[];
+};
