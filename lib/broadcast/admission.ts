@@ -149,7 +149,7 @@ export class Admission implements ConsumerEvents {
     const { framesPerSecondMax, frameBytesPerSecondMax } = this.#options;
     const isFlood = consumer.frameCount > framesPerSecondMax;
     if (!isFlood && consumer.frameBytes <= frameBytesPerSecondMax) return;
-    endFlood(consumer, this.#deps.hub.closeDeadlineMs());
+    endFlood(consumer, nowMs);
   }
 
   onGone(consumer: Consumer): void {

@@ -55,6 +55,9 @@ export type ErrorToSend = {
   readonly frame?: Buffer;
 };
 
+/** Reads in a row that may fail on the disk before the replay is given up. */
+export const READ_TRIES_MAX = 10;
+
 export class Consumer {
   readonly info: ConsumerInfo;
   /** Seq of the last frame handed to the socket, or below which it asked for nothing. */
@@ -65,6 +68,7 @@ export class Consumer {
   isQueued = false;
   /** A piece of the log is being read for it. */
   isReading = false;
+  readTriesLeft = READ_TRIES_MAX;
   /** Frames handed to the socket. */
   framesSent = 0;
   /** Set by the hub: bytes taken by the kernel when last looked at, and when that last moved. */

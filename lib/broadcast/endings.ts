@@ -34,8 +34,12 @@ export function endFuture(consumer: Consumer, deadlineMs: number): void {
   consumer.end('future_cursor', error, deadlineMs);
 }
 
+/** How long one that floods us may take to close: we no longer read what it sends. */
+const FLOOD_CLOSE_MS = 300;
+
 /** It sends us more than a client has reason to (S29). */
-export function endFlood(consumer: Consumer, deadlineMs: number): void {
+export function endFlood(consumer: Consumer, nowMs: number): void {
+  const deadlineMs = nowMs + FLOOD_CLOSE_MS;
   consumer.end('protocol', { code: CLOSE_POLICY, reason: 'too many frames' }, deadlineMs);
   consumer.stopReading();
 }

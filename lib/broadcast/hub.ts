@@ -11,63 +11,17 @@
  * @thread main
  */
 import { assert } from '../base/assert.ts';
-import type { Clock } from '../base/clock.ts';
-import { KiB, MINUTE_MS, MiB, SECOND_MS } from '../base/units.ts';
-import type { Logger } from '../logging/logger.ts';
+import { SECOND_MS } from '../base/units.ts';
 import { LogSampler } from '../logging/sampler.ts';
-import type { MetricWriter } from '../metrics/slots.ts';
-import { type CommitReader, CommitView } from '../shared/commit-cell.ts';
-import type { TailReader } from '../shared/tail-ring.ts';
-import type { Consumer } from './consumer.ts';
+import { CommitView } from '../shared/commit-cell.ts';
+import { type Consumer, READ_TRIES_MAX } from './consumer.ts';
 import { endTooSlow, endUnreadable } from './endings.ts';
-import { type LogRead, type LogSource, Replays } from './replays.ts';
+import type { HubDeps, HubOptions } from './hub-options.ts';
+import { type LogPiece, type LogRead, Replays } from './replays.ts';
 import { TailChunks } from './tail-chunks.ts';
 import { NOT_IN_TAIL, TailIndex } from './tail-index.ts';
-import { Watch, type WatchOptions } from './watch.ts';
+import { Watch } from './watch.ts';
 import { WorkBudget } from './work-budget.ts';
-
-export type HubOptions = WatchOptions & {
-  /** Most bytes of one write, unless one frame is larger. */
-  readonly chunkBytesMax: number;
-  readonly gatherBytes: number;
-  readonly gatherMsMax: number;
-  readonly gatherMsPerConsumer: number;
-  /** A poll returns after this much work. */
-  readonly pollMsMax: number;
-  readonly pollBytesMax: number;
-  /** Pieces of the log read at a time. */
-  readonly readsMax: number;
-};
-
-export const HUB_DEFAULTS: HubOptions = {
-  chunkBytesMax: 256 * KiB,
-  gatherBytes: 64 * KiB,
-  gatherMsMax: 20,
-  gatherMsPerConsumer: 0.02,
-  pollMsMax: 2,
-  pollBytesMax: 4 * MiB,
-  stallMsMax: 10 * MINUTE_MS,
-  pingMs: 30 * SECOND_MS,
-  pingsMissedMax: 2,
-  closeMsMax: 4 * SECOND_MS,
-  sweepMs: 500,
-  readsMax: 16,
-};
-
-export type HubDeps = {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly metrics: MetricWriter;
-  readonly commits: CommitReader;
-  readonly tail: TailReader;
-  readonly log: LogSource;
-  /** First retained seq. */
-  readonly oldestSeq: () => number;
-  /** Everything up to this seq has been handed to every consumer that could take it. */
-  readonly onPublished: (seq: number) => void;
-  /** There is work for `poll` that did not come from the commit cell. */
-  readonly wake: () => void;
-};
 
 /** A shorter wait than this is not worth a timer. */
 const TIMER_MS_MIN = 0.5;
@@ -114,6 +68,7 @@ export class Hub {
     this.#replays = new Replays(
       deps.log,
       { readsMax: options.readsMax, pieceBytesMax: options.chunkBytesMax },
+      deps.oldestSeq,
       (consumer, read) => this.#onRead(consumer, read),
     );
   }
@@ -355,10 +310,12 @@ export class Hub {
       this.#writePiece(consumer, read);
     } else if (read.kind === 'gone') {
       endTooSlow(consumer, 'retention', this.closeDeadlineMs());
-    } else if (read.kind === 'bad') {
+    } else if (read.kind === 'bad' || (read.kind === 'retry' && consumer.readTriesLeft === 0)) {
       this.#endUnreadable(consumer, read.message);
+    } else if (read.kind === 'retry') {
+      consumer.readTriesLeft--;
     }
-    // 'end': the reader has seen less than this hub; the next round or sweep comes back to it.
+    // 'end' and 'retry': the next round or sweep comes back to it.
   }
 
   #endUnreadable(consumer: Consumer, message: string): void {
@@ -368,9 +325,10 @@ export class Hub {
     endUnreadable(consumer, this.closeDeadlineMs());
   }
 
-  #writePiece(consumer: Consumer, piece: Extract<LogRead, { kind: 'frames' }>): void {
+  #writePiece(consumer: Consumer, piece: LogPiece): void {
     assert(piece.lastSeq > consumer.seq, 'a piece of the log goes back');
     this.#count(piece.bytes.length, piece.lastSeq - consumer.seq);
+    consumer.readTriesLeft = READ_TRIES_MAX;
     consumer.write(piece.bytes, piece.lastSeq);
     if (piece.lastSeq > this.#published) this.#publish(piece.lastSeq);
     if (consumer.isWritable) this.#enqueue(consumer);

@@ -5,35 +5,26 @@
  * @thread main
  */
 import { AssertionFailed } from '../base/assert.ts';
-import { errorText } from '../base/fault.ts';
+import { errorText, RelayFault } from '../base/fault.ts';
 import { MiB } from '../base/units.ts';
+import type { CursorRead } from '../log/cursor.ts';
 import type { Consumer } from './consumer.ts';
 
-/** One piece of the log: whole websocket frames, nothing hidden in them that must not be shown. */
-export type LogPiece = {
-  readonly kind: 'frames';
-  readonly bytes: Buffer;
-  /** Seq of the last event looked at, whether it is in `bytes` or hidden by a takedown. */
-  readonly lastSeq: number;
-};
-
-export type LogRead =
-  | LogPiece
-  /** Nothing durable after this seq yet. */
-  | { readonly kind: 'end' }
-  /** Retention has removed what comes next (G7). */
-  | { readonly kind: 'gone' }
-  /** What comes next cannot be read or is damaged: never skipped (G24). */
-  | { readonly kind: 'bad'; readonly message: string };
-
+/** A cursor as lib/log/cursor.ts has it. */
 export type LogCursor = {
-  /** The next piece of about `bytesMax` bytes, at least one frame. May reject: as `bad`. */
-  next(bytesMax: number): Promise<LogRead>;
+  /** The next piece of about `bytesMax` bytes, at least one batch. Rejects with a `RelayFault`. */
+  next(bytesMax: number): Promise<CursorRead>;
   close(): void;
 };
 
+/** One piece of the log: whole websocket frames, without those that must not be shown. */
+export type LogPiece = Extract<CursorRead, { kind: 'frames' }>;
+
+/** `retry`: the disk could not be read this time. */
+export type LogRead = CursorRead | { readonly kind: 'retry'; readonly message: string };
+
 export type LogSource = {
-  /** A cursor that begins with the smallest retained seq above `seqExclusive`. */
+  /** A cursor that begins with the smallest retained seq above `seqExclusive`, or the oldest. */
   open(seqExclusive: number): LogCursor;
 };
 
@@ -42,13 +33,19 @@ export type ReplayOptions = {
   readonly pieceBytesMax: number;
 };
 
-type Held = { readonly cursor: LogCursor; seq: number };
+type Held = {
+  readonly cursor: LogCursor;
+  seq: number;
+  /** It has found its place in the log. */
+  isPlaced: boolean;
+};
 
 const CACHE_BYTES_MAX = 8 * MiB;
 
 export class Replays {
   readonly #log: LogSource;
   readonly #options: ReplayOptions;
+  readonly #oldestSeq: () => number;
   readonly #onRead: (consumer: Consumer, read: LogRead) => void;
   readonly #held = new Map<Consumer, Held>();
   /** Who waits for the piece after a seq; the first of them lends its cursor. */
@@ -64,10 +61,12 @@ export class Replays {
   constructor(
     log: LogSource,
     options: ReplayOptions,
+    oldestSeq: () => number,
     onRead: (consumer: Consumer, read: LogRead) => void,
   ) {
     this.#log = log;
     this.#options = options;
+    this.#oldestSeq = oldestSeq;
     this.#onRead = onRead;
   }
 
@@ -128,17 +127,7 @@ export class Replays {
   async #read(seq: number): Promise<void> {
     const reader = this.#waiting.get(seq)?.[0];
     const clears = this.#clears;
-    let read: LogRead = { kind: 'end' };
-    if (reader !== undefined) {
-      try {
-        const held = this.#holdAt(reader, seq);
-        read = await held.cursor.next(this.#options.pieceBytesMax);
-        if (read.kind === 'frames') held.seq = read.lastSeq;
-      } catch (error) {
-        if (error instanceof AssertionFailed) throw error;
-        read = { kind: 'bad', message: errorText(error) };
-      }
-    }
+    const read: LogRead = reader === undefined ? { kind: 'end' } : await this.#next(reader, seq);
     this.#reads++;
     this.#active--;
     if (read.kind === 'frames' && clears === this.#clears) this.#keep(seq, read);
@@ -151,12 +140,35 @@ export class Replays {
     this.#startReads();
   }
 
+  async #next(consumer: Consumer, seq: number): Promise<LogRead> {
+    const { pieceBytesMax } = this.#options;
+    try {
+      const held = this.#holdAt(consumer, seq);
+      let read = await held.cursor.next(pieceBytesMax);
+      // Empty batches (proofs) account for no event.
+      while (read.kind === 'frames' && read.lastSeq <= seq) {
+        read = await held.cursor.next(pieceBytesMax);
+      }
+      if (read.kind !== 'frames') return read;
+      // A new cursor begins at the oldest seq when its own has been removed meanwhile. What is
+      // still retained now was retained then, so only this order of the two proves it (G7).
+      const isWhole = held.isPlaced || seq + 1 >= this.#oldestSeq();
+      held.seq = read.lastSeq;
+      held.isPlaced = true;
+      return isWhole ? read : { kind: 'gone' };
+    } catch (error) {
+      if (error instanceof AssertionFailed) throw error;
+      const isRetryable = error instanceof RelayFault && error.isRetryable;
+      return { kind: isRetryable ? 'retry' : 'bad', message: errorText(error) };
+    }
+  }
+
   /** The consumer's cursor, standing at `seq`: shared pieces may have carried it past its own. */
   #holdAt(consumer: Consumer, seq: number): Held {
     const known = this.#held.get(consumer);
     if (known !== undefined && known.seq === seq) return known;
     known?.cursor.close();
-    const held = { cursor: this.#log.open(seq), seq };
+    const held = { cursor: this.#log.open(seq), seq, isPlaced: false };
     this.#held.set(consumer, held);
     return held;
   }

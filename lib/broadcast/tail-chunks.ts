@@ -16,9 +16,11 @@ export type Chunk = {
   readonly end: number;
   /** Seq of the last of them. */
   readonly lastSeq: number;
+  /** It ended there because there was no more: later it would be longer. */
+  readonly isAtHead: boolean;
 };
 
-/** Shorter pieces are cut anew once there is more: a consumer that comes later gets more at once. */
+/** Shorter pieces that ended at the head are cut anew once there is more. */
 const REUSE_BYTES_MIN = 64 * KiB;
 const CACHE_BYTES_MAX = 8 * MiB;
 
@@ -48,8 +50,8 @@ export class TailChunks {
     assert(position < this.#index.headEnd, 'nothing after the head');
     const known = this.#cache.get(position);
     if (known !== undefined) {
-      const isLongEnough = known.bytes.length >= REUSE_BYTES_MIN;
-      if (isLongEnough || known.end === this.#index.headEnd) return known;
+      const isFull = !known.isAtHead || known.bytes.length >= REUSE_BYTES_MIN;
+      if (isFull || known.end === this.#index.headEnd) return known;
       this.#drop(position, known);
     }
     const chunk = this.#cut(position, seq);
@@ -68,7 +70,8 @@ export class TailChunks {
     if (border === undefined) return this.#cutByWalking(position, seq);
     const [end, lastSeq] = border;
     const bytes = this.#copy(position, end);
-    return bytes === undefined ? undefined : { bytes, end, lastSeq };
+    if (bytes === undefined) return undefined;
+    return { bytes, end, lastSeq, isAtHead: end === this.#index.headEnd };
   }
 
   /** Inside a batch larger than a piece: count frames in a copy. */
@@ -92,15 +95,15 @@ export class TailChunks {
       used += frameBytes;
       frames++;
     }
-    return { bytes: bytes.subarray(0, used), end: position + used, lastSeq: seq + frames };
+    const end = position + used;
+    return { bytes: bytes.subarray(0, used), end, lastSeq: seq + frames, isAtHead: false };
   }
 
   /** One frame that is larger than a piece. */
   #cutOne(position: number, seq: number, frameBytes: number): Chunk | undefined {
-    const bytes = this.#copy(position, position + frameBytes);
-    return bytes === undefined
-      ? undefined
-      : { bytes, end: position + frameBytes, lastSeq: seq + 1 };
+    const end = position + frameBytes;
+    const bytes = this.#copy(position, end);
+    return bytes === undefined ? undefined : { bytes, end, lastSeq: seq + 1, isAtHead: false };
   }
 
   #copy(from: number, to: number): Buffer | undefined {

@@ -1,0 +1,182 @@
+/** Order and completeness of what consumers get, and how sends are gathered. */
+import t from 'tap';
+import { KiB } from '../../lib/base/units.ts';
+import { Client, rawClient, until, World } from './world.ts';
+
+t.test('G2, G5: no gap and no repeat from the tail to segments and back', async (t) => {
+  const world = await new World({ tailBytes: 64 * KiB, logDelayMs: 1 }).listen();
+  t.teardown(() => world.stop());
+  const quick = await new Client(world.port, '?cursor=0').open();
+  const slow = await new Client(world.port, '?cursor=0').open();
+  const sizes = [60, 300, 5000, 120, 70_000, 900];
+  const feed = async (batches: number): Promise<void> => {
+    for (let i = 0; i < batches; i++) {
+      world.append(1 + (i % 7), (seq) => sizes[seq % sizes.length] ?? 0);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  };
+  for (let lap = 0; lap < 3; lap++) {
+    slow.ws.pause();
+    await feed(120);
+    slow.ws.resume();
+    await feed(20);
+    const head = world.log.lastSeq;
+    await until(() => slow.lastSeq === head && quick.lastSeq === head);
+  }
+  const head = world.log.lastSeq;
+  t.same(quick.faults(1, head), [], `the quick one, ${head} events`);
+  t.same(slow.faults(1, head), [], 'the one that stopped reading three times');
+  const tailReads = world.metrics.read('relay_broadcast_reads_total:tail');
+  const logReads = world.metrics.read('relay_broadcast_reads_total:segment');
+  t.ok(tailReads > 10, `${tailReads} pieces from the tail`);
+  t.ok(logReads > 3, `${logReads} pieces from segments`);
+  t.equal(world.published.at(-1), head);
+  t.ok(world.published.every((seq, i) => i === 0 || seq > (world.published[i - 1] ?? 0)));
+});
+
+t.test('many cursors at once share reads of the log', async (t) => {
+  const world = await new World({ tailBytes: 16 * KiB, logDelayMs: 2 }).listen();
+  t.teardown(() => world.stop());
+  world.append(1000, 2000);
+  const clients = Array.from({ length: 30 }, () => new Client(world.port, '?cursor=0'));
+  await until(() => clients.every((client) => client.lastSeq === 1000));
+  for (const client of clients) t.same(client.faults(1, 1000), []);
+  // 2 MB in pieces of 256 KiB are eight reads; each on its own would need 240.
+  t.ok(world.log.nexts < 80, `${world.log.nexts} reads for 30 consumers`);
+  await until(() => world.log.closes === world.log.opens);
+  t.pass('every cursor was closed once its consumer was back in the tail');
+});
+
+t.test('reads of the log are bounded', async (t) => {
+  const world = await new World({
+    tailBytes: 16 * KiB,
+    logDelayMs: 5,
+    hub: { readsMax: 2, chunkBytesMax: 8 * KiB },
+  }).listen();
+  t.teardown(() => world.stop());
+  world.append(300, 1000);
+  let active = 0;
+  let activeMax = 0;
+  const open = world.log.open.bind(world.log);
+  world.log.open = (seq) => {
+    const cursor = open(seq);
+    return {
+      close: () => cursor.close(),
+      next: async (bytes) => {
+        activeMax = Math.max(activeMax, ++active);
+        const read = await cursor.next(bytes);
+        active--;
+        return read;
+      },
+    };
+  };
+  const clients = Array.from({ length: 12 }, (_, i) => new Client(world.port, `?cursor=${i * 7}`));
+  await until(() => clients.every((client) => client.lastSeq === 300));
+  t.equal(activeMax, 2);
+  clients.forEach((client, i) => {
+    t.same(client.faults(i * 7 + 1, 300), []);
+  });
+});
+
+t.test('sends are gathered: one write for what came within T', async (t) => {
+  const hub = { gatherMsMax: 40, gatherMsPerConsumer: 20 };
+  const world = await new World({ hub }).listen();
+  t.teardown(() => world.stop());
+  const clients = [await new Client(world.port).open(), await new Client(world.port).open()];
+  await until(() => world.hub.size === 2);
+  for (let i = 0; i < 20; i++) world.append(1);
+  await until(() => clients.every((client) => client.lastSeq === 20));
+  for (const client of clients) t.same(client.faults(1, 20), []);
+  const writes = world.metrics.read('relay_broadcast_writes_total');
+  t.ok(writes <= 4, `${writes} writes for 40 frames`);
+  t.equal(world.metrics.read('relay_broadcast_frames_total'), 40);
+  const startMs = performance.now();
+  world.append(200, 1000);
+  await until(() => clients.every((client) => client.lastSeq === 220));
+  t.ok(performance.now() - startMs < 38, '64 KiB do not wait for T');
+});
+
+t.test('D39: without consumers nothing is copied, and all counts as published', async (t) => {
+  const world = await new World().listen();
+  t.teardown(() => world.stop());
+  for (let i = 0; i < 50; i++) world.append(3);
+  await until(() => world.published.at(-1) === 150);
+  t.equal(world.metrics.read('relay_broadcast_reads_total:tail'), 0);
+  t.equal(world.metrics.read('relay_broadcast_writes_total'), 0);
+});
+
+t.test('a poll yields: a round over many bytes takes several turns', async (t) => {
+  const hub = { pollBytesMax: 64 * KiB, gatherMsPerConsumer: 0 };
+  const world = await new World({ hub }).listen();
+  t.teardown(() => world.stop());
+  const clients = await Promise.all(
+    Array.from({ length: 20 }, () => new Client(world.port).open()),
+  );
+  await until(() => world.hub.size === 20);
+  world.isHeld = true;
+  world.append(30, 1000);
+  let polls = 0;
+  while (world.hub.waitMs(world.clock.monoMs()) === 0 || polls === 0) {
+    world.hub.poll(world.clock.monoMs());
+    polls++;
+    if (polls > 100) break;
+  }
+  world.isHeld = false;
+  t.ok(polls >= 6, `${polls} polls for 600 KB`);
+  await until(() => clients.every((client) => client.lastSeq === 30));
+});
+
+t.test('G28: after hideTail() what is hidden is hidden in the tail too', async (t) => {
+  const world = await new World().listen();
+  t.teardown(() => world.stop());
+  const live = await new Client(world.port).open();
+  world.append(10);
+  await until(() => live.lastSeq === 10);
+  world.log.hidden.add(4).add(10);
+  world.hub.hideTail();
+  const late = await new Client(world.port, '?cursor=0').open();
+  world.append(2);
+  await until(() => late.lastSeq === 12 && live.lastSeq === 12);
+  t.same(late.seqs, [1, 2, 3, 5, 6, 7, 8, 9, 11, 12]);
+  t.same(live.faults(1, 12), [], 'what was sent before stays sent');
+});
+
+t.test('G24: damage in the log ends the replay with an error, others go on', async (t) => {
+  const world = await new World({ tailBytes: 16 * KiB }).listen();
+  t.teardown(() => world.stop());
+  world.append(100, 1000);
+  const live = await new Client(world.port).open();
+  world.log.isBroken = true;
+  const replay = new Client(world.port, '?cursor=0');
+  await replay.closed;
+  t.equal(replay.closeCode, 1011);
+  t.match(replay.messages[0]?.toString('latin1'), /ReplayFailed/);
+  t.same(replay.seqs, []);
+  world.append(1);
+  await until(() => live.lastSeq === 101);
+  t.equal(world.metrics.read('relay_broadcast_consumer_ends_total:corrupt'), 1);
+});
+
+t.test('G7: a consumer that retention has passed gets ConsumerTooSlow', async (t) => {
+  const world = await new World({ tailBytes: 16 * KiB, hub: { sweepMs: 10 } }).listen();
+  t.teardown(() => world.stop());
+  const client = await new Client(world.port, '?cursor=0').open();
+  const socket = await rawClient(world.port);
+  await until(() => world.hub.size === 2);
+  client.ws.pause();
+  socket.pause();
+  for (let i = 0; i < 60; i++) world.append(30, 10_000);
+  await until(() => world.metrics.read('relay_broadcast_buffered_bytes') > 0);
+  world.retire(1500);
+  await until(() => world.hub.size <= 1 || client.closeCode > 0 || endedForRetention(world));
+  client.ws.resume();
+  await client.closed;
+  t.equal(client.closeCode, 1008);
+  t.match(client.messages.at(-1)?.toString('latin1'), /ConsumerTooSlow/);
+  t.same(client.faults(1, client.lastSeq), [], 'what it got has no gap');
+  socket.destroy();
+});
+
+function endedForRetention(world: World): boolean {
+  return [...world.hub.consumers].some((consumer) => consumer.endCause === 'retention');
+}
