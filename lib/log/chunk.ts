@@ -57,10 +57,10 @@ export function takeBatches(
   const spans: Span[] = [];
   const header = new BatchHeader();
   let at = 0;
-  let seq = nextSeq;
+  let seq: number | undefined;
   let crc: number | undefined;
   const taken = (stop: Taken['stop']): Taken => {
-    return { spans, byteEnd: byteOffset + at, nextSeq: seq, stop };
+    return { spans, byteEnd: byteOffset + at, nextSeq: Math.max(nextSeq, seq ?? 0), stop };
   };
   while (at < piece.length) {
     const fileAt = byteOffset + at;
@@ -69,7 +69,7 @@ export function takeBatches(
     }
     const verdict = readBatchHeader(piece, at, fileAt, segment, header);
     if (verdict === 'version') return taken({ kind: 'unknown' });
-    const isNext = spans.length === 0 ? header.firstSeq <= seq : header.firstSeq === seq;
+    const isNext = seq === undefined ? header.firstSeq <= nextSeq : header.firstSeq === seq;
     const isLinked = crc === undefined || header.prevCrc === crc;
     if (verdict === 'bad' || !isNext || !isLinked) return taken({ kind: 'header' });
     const end = header.byteEnd - byteOffset;
@@ -87,7 +87,7 @@ export function takeBatches(
     onBatch(header);
     spans.push({ rowsAt, framesAt: rowsAt + count * RECORD_BYTES, end, firstSeq, count });
     at = end;
-    seq = Math.max(seq, header.nextSeq);
+    seq = header.nextSeq;
     crc = header.crc;
   }
   return taken({ kind: 'end' });

@@ -46,12 +46,9 @@ class NodeReadFile implements ReadFile {
 }
 
 /** The real one: libuv's threads do the work. */
-export class NodeFiles implements LogFiles {
+export const realLogFiles: LogFiles = {
   async open(path: string): Promise<ReadFile> {
     return new NodeReadFile(await open(path, 'r'));
-  }
-
-  names(directory: string): Promise<string[]> {
-    return readdir(directory);
-  }
-}
+  },
+  names: (directory) => readdir(directory),
+};

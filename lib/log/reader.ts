@@ -5,6 +5,7 @@
  * Does not know consumers, the tail ring or who may see what (a filter decides).
  * @thread any
  */
+import { assert } from '../base/assert.ts';
 import {
   type Gathered,
   gatherFrames,
@@ -104,11 +105,11 @@ export class LogReader {
     const at = Math.max(segmentIndexOf(firstSeqs, nextSeq), 0);
     const segmentFirstSeq = firstSeqs[at];
     if (segmentFirstSeq === undefined) return undefined;
-    if (segmentFirstSeq >= nextSeq) return startOf(segmentFirstSeq, nextSeq);
+    if (segmentFirstSeq >= nextSeq) return startOf(segmentFirstSeq, segmentFirstSeq);
     return this.#segments.use(segmentFirstSeq, async (segment) => {
       if (segment.header === 'bad') return startOf(segmentFirstSeq, nextSeq);
       const byteEnd = await segment.byteEnd(view);
-      const hop = await hop_(segment, segment.header, nextSeq, byteEnd, undefined);
+      const hop = await hopWithin(segment, segment.header, nextSeq, byteEnd, undefined);
       return { segmentFirstSeq, byteOffset: byteOffsetOf(hop, byteEnd), nextSeq };
     });
   }
@@ -209,8 +210,11 @@ export class LogReader {
   ): Promise<LogDamage | LogPosition> {
     const { byteOffset, nextSeq } = from;
     const place = { byteOffset, nextSeq, crc: undefined };
-    const hop = await hop_(segment, header, nextSeq, byteEnd, place);
-    if (hop.kind === 'found') return { ...from, byteOffset: hop.byteOffset };
+    const hop = await hopWithin(segment, header, nextSeq, byteEnd, place);
+    if (hop.kind === 'found') {
+      assert(hop.byteOffset > byteOffset, 'a bad header cannot be found');
+      return { ...from, byteOffset: hop.byteOffset };
+    }
     if (hop.kind === 'end') return { ...from, byteOffset: byteEnd };
     const { damage, resume } = hop;
     const segmentFirstSeq = segment.firstSeq;
@@ -260,7 +264,7 @@ function byteOffsetOf(hop: Hop, byteEnd: number): number {
 }
 
 /** Hops from `from`, or from what the index knows, to the batch that holds `seq`. */
-function hop_(
+function hopWithin(
   segment: OpenSegment,
   header: SegmentHeader,
   seq: number,

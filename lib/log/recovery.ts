@@ -228,11 +228,12 @@ function resume(
     findings.tornBytes = scan.tornBytes;
   }
   settle(disk, fd, scan);
-  const { byteEnd, nextSeq, lastCrc } = scan;
+  const { byteEnd, nextSeq, lastCrc, isProven } = scan;
   // A segment without a record would give its name to the next one: it is gone on in.
   const isGoneOn = scan.damages.length === 0 || nextSeq === last.firstSeq;
   if (isGoneOn && nextSeq >= nextSeqMin) {
-    const active = new ActiveSegment(disk, fd, last.header, { byteEnd, nextSeq, lastCrc });
+    const end = { byteEnd, nextSeq, lastCrc, isProven };
+    const active = new ActiveSegment(disk, fd, last.header, end);
     return new LogWriter(options, active, sealed, clock.epochMs());
   }
   disk.close(fd);

@@ -24,6 +24,8 @@ export type SegmentEnd = {
   readonly byteEnd: number;
   readonly nextSeq: number;
   readonly lastCrc: number;
+  /** The last batch is an empty one, or there is none: bit rot there cannot pass for a torn tail. */
+  readonly isProven: boolean;
 };
 
 export class ActiveSegment {
@@ -36,6 +38,7 @@ export class ActiveSegment {
   #byteEnd: number;
   #nextSeq: number;
   #lastCrc: number;
+  #isProven: boolean;
 
   /** `end` is what recovery found to be durable and whole. */
   constructor(disk: Disk, fd: number, header: SegmentHeader, end: SegmentEnd) {
@@ -45,6 +48,7 @@ export class ActiveSegment {
     this.#byteEnd = end.byteEnd;
     this.#nextSeq = end.nextSeq;
     this.#lastCrc = end.lastCrc;
+    this.#isProven = end.isProven;
   }
 
   /**
@@ -64,7 +68,8 @@ export class ActiveSegment {
       throw syncFault(error);
     }
     const { firstSeq: nextSeq } = fields;
-    const end = { byteEnd: SEGMENT_HEADER_BYTES, nextSeq, lastCrc: header.crc };
+    const { crc: lastCrc } = header;
+    const end = { byteEnd: SEGMENT_HEADER_BYTES, nextSeq, lastCrc, isProven: true };
     return new ActiveSegment(disk, fd, header, end);
   }
 
@@ -84,6 +89,10 @@ export class ActiveSegment {
 
   get lastCrc(): number {
     return this.#lastCrc;
+  }
+
+  get isProven(): boolean {
+    return this.#isProven;
   }
 
   get hasRecords(): boolean {
@@ -125,6 +134,7 @@ export class ActiveSegment {
     this.#byteEnd = this.#pending.byteEnd;
     this.#nextSeq = this.#pending.nextSeq;
     this.#lastCrc = this.#pending.crc;
+    this.#isProven = this.#pending.count === 0;
   }
 
   /**

@@ -68,6 +68,11 @@ export class LogWriter {
     return this.#active.nextSeq;
   }
 
+  /** Whether an empty batch, or a new segment, stands behind the last records. */
+  get isProven(): boolean {
+    return this.#active.isProven;
+  }
+
   /** First seq that is still in the log, or `nextSeq` where it is empty. */
   get oldestSeq(): number {
     return this.#sealed[0]?.firstSeq ?? this.#active.firstSeq;
