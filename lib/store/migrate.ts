@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { runner } from 'node-pg-migrate';
 import pg from 'pg';
 import type { Clock } from '../base/clock.ts';
-import { errorCode, errorText, RelayFault } from '../base/fault.ts';
+import { errorText, RelayFault } from '../base/fault.ts';
 import { SECOND_MS } from '../base/units.ts';
 import type { Logger } from '../logging/logger.ts';
 import { awaitWithin } from './await-within.ts';
@@ -50,11 +50,13 @@ export async function migrate(options: MigrateOptions): Promise<readonly string[
     const { pending, unknown } = await compare(client, directory);
     if (unknown.length > 0) throw newerFault(unknown);
     if (pending.length === 0) return [];
+    await requireCreate(client);
     let step = 0;
     const onLine = (line: string): void => {
       const name = STEP_LINE.exec(line)?.[1];
       if (name === undefined) return;
-      options.onStep?.(name, ++step, pending.length);
+      step++;
+      options.onStep?.(name, step, pending.length);
       options.logger.info({ migration: name, step, stepCount: pending.length }, 'migrating');
     };
     try {
@@ -147,12 +149,21 @@ function newerFault(unknown: readonly string[]): RelayFault {
   return new RelayFault('schema_newer', message, { isRetryable: false });
 }
 
+/** Asked before the start: the runner would hide the reason in a stack trace. */
+async function requireCreate(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ may_create: boolean }>(
+    `SELECT has_schema_privilege('public', 'CREATE') AS may_create LIMIT 1`,
+  );
+  if (rows[0]?.may_create === true) return;
+  const message =
+    'the database user may not create tables: as the owner of the database run ' +
+    'GRANT CREATE ON SCHEMA public TO that user';
+  throw new RelayFault('schema_failed', message, { isRetryable: false });
+}
+
 function migrationFault(cause: unknown, name: string): RelayFault {
-  const hint =
-    errorCode(cause) === '42501'
-      ? '; let the database user create tables: GRANT CREATE ON SCHEMA public TO …'
-      : '';
-  const message = `migration ${name} failed: ${errorText(cause)}${hint}`;
+  const [line] = errorText(cause).split('\n');
+  const message = `migration ${name} failed: ${line}`;
   return new RelayFault('schema_failed', message, { isRetryable: isTransient(cause), cause });
 }
 
