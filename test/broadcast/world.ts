@@ -95,6 +95,9 @@ export type WorldOptions = {
   readonly lastSeq?: number;
   readonly logDelayMs?: number;
   readonly log?: LogSource;
+  /** Makes frames durable somewhere else and notes where they end. */
+  readonly store?: (frames: readonly Buffer[], view: CommitView) => void;
+  readonly oldestSeq?: () => number;
   readonly address?: () => string;
 };
 
@@ -110,6 +113,7 @@ export class World {
   readonly published: number[] = [];
   readonly commits: CommitWriter;
   readonly view = new CommitView();
+  readonly #store: WorldOptions['store'];
   polls = 0;
   address: () => string;
   #isScheduled = false;
@@ -124,6 +128,8 @@ export class World {
     this.tailMemory = allocateTailRing(options.tailBytes ?? MiB);
     this.tail = new TailWriter(this.tailMemory);
     this.log = new MemoryLog((options.lastSeq ?? 0) + 1, options.logDelayMs);
+    this.#store = options.store;
+    const oldestSeq = options.oldestSeq ?? ((): number => this.log.firstSeq);
     this.address = options.address ?? (() => '127.0.0.1');
     this.view.segmentFirstSeq = 1;
     this.view.lastSeq = this.log.lastSeq;
@@ -137,7 +143,7 @@ export class World {
         commits: new CommitReader(memory),
         tail: new TailReader(this.tailMemory),
         log: options.log ?? this.log,
-        oldestSeq: () => this.log.firstSeq,
+        oldestSeq,
         onPublished: (seq) => this.published.push(seq),
         wake: () => this.drive(),
       },
@@ -149,7 +155,7 @@ export class World {
         clock: this.clock,
         metrics: this.metrics,
         hub: this.hub,
-        oldestSeq: () => this.log.firstSeq,
+        oldestSeq,
       },
     );
     this.server = createServer((_, response) => response.end());
@@ -170,13 +176,16 @@ export class World {
 
   /** Appends events as one batch and commits it. */
   append(count: number, bytes: number | ((seq: number) => number) = 100): void {
+    const frames: Buffer[] = [];
     for (let i = 0; i < count; i++) {
       const seq = this.log.lastSeq + 1;
       const frame = wrapMessage(messageOf(seq, typeof bytes === 'number' ? bytes : bytes(seq)));
-      this.log.frames.set(seq, frame);
+      if (this.#store === undefined) this.log.frames.set(seq, frame);
+      frames.push(frame);
       this.log.lastSeq = seq;
       this.tail.write(frame, 0, frame.length);
     }
+    this.#store?.(frames, this.view);
     this.view.lastSeq = this.log.lastSeq;
     this.view.tailEnd = this.tail.end;
     this.publish();

@@ -1,0 +1,197 @@
+/** The hub over the real log: every cursor, segment borders, a restart, retention, damage. */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { SystemClock } from '../../lib/base/clock.ts';
+import { KiB } from '../../lib/base/units.ts';
+import { Batch } from '../../lib/log/batch.ts';
+import { LogCursors } from '../../lib/log/cursor.ts';
+import { RecordRow } from '../../lib/log/descriptor.ts';
+import { NodeDisk } from '../../lib/log/disk.ts';
+import { realLogFiles } from '../../lib/log/files.ts';
+import { LogReader } from '../../lib/log/reader.ts';
+import { openLog } from '../../lib/log/recovery.ts';
+import type { LogWriter } from '../../lib/log/writer.ts';
+import { CommitView } from '../../lib/shared/commit-cell.ts';
+import { Client, until, World } from './world.ts';
+
+const clock = new SystemClock();
+
+function openWriter(directory: string): LogWriter {
+  return openLog({
+    disk: new NodeDisk(),
+    directory,
+    clock,
+    segmentBytesMax: 48 * KiB,
+    segmentAgeMsMax: 3_600_000,
+    makeSalt: () => randomBytes(16),
+    nextSeqMin: 1,
+  }).writer;
+}
+
+class RealLog {
+  readonly directory = mkdtempSync(join(tmpdir(), 'hub-log-'));
+  readonly #batch = new Batch();
+  writer = openWriter(this.directory);
+  view = new CommitView();
+  readonly reader = new LogReader({
+    directory: this.directory,
+    files: realLogFiles,
+    view: () => this.view,
+    oldestSeq: () => this.writer.oldestSeq,
+  });
+  readonly cursors = new LogCursors(this.reader);
+
+  readonly store = (frames: readonly Buffer[], view: CommitView): void => {
+    for (const frame of frames) {
+      if (!this.#batch.hasRoom(frame.length)) this.#flush();
+      frame.copy(this.#batch.frames, this.#batch.framesBytes);
+      const row = new RecordRow();
+      row.frameBytes = frame.length;
+      row.kind = 1;
+      this.#batch.add(row);
+    }
+    this.#flush();
+    this.note(view);
+  };
+
+  /** An empty batch, as after a second of silence. */
+  prove(view: CommitView): void {
+    this.#flush();
+    this.note(view);
+  }
+
+  note(view: CommitView): void {
+    view.segmentFirstSeq = this.writer.segmentFirstSeq;
+    view.byteEnd = this.writer.byteEnd;
+    this.view.segmentFirstSeq = view.segmentFirstSeq;
+    this.view.byteEnd = view.byteEnd;
+    this.view.lastSeq = this.writer.nextSeq - 1;
+  }
+
+  restart(): void {
+    this.writer.close();
+    this.writer = openWriter(this.directory);
+  }
+
+  async retire(count: number): Promise<void> {
+    this.writer.dropOldest(count);
+    await this.reader.retire(this.writer.oldestSeq);
+  }
+
+  async close(): Promise<void> {
+    await this.reader.close();
+    this.writer.close();
+    rmSync(this.directory, { recursive: true });
+  }
+
+  #flush(): void {
+    this.writer.write(this.#batch);
+    this.writer.sync();
+    this.#batch.clear();
+  }
+}
+
+async function start(
+  t: { teardown(done: () => Promise<void>): void },
+  log: RealLog,
+  tailBytes: number,
+  lastSeq = 0,
+): Promise<World> {
+  const world = new World({
+    tailBytes,
+    lastSeq,
+    log: log.cursors,
+    store: log.store,
+    oldestSeq: () => log.writer.oldestSeq,
+    hub: { chunkBytesMax: 16 * KiB },
+  });
+  log.note(world.view);
+  world.publish();
+  await world.listen();
+  t.teardown(async () => {
+    await world.stop();
+  });
+  return world;
+}
+
+t.test('G5: every cursor over segments, a restart and the tail, exactly', async (t) => {
+  const log = new RealLog();
+  t.teardown(() => log.close());
+  const first = await start(t, log, 8 * KiB);
+  const sizes = [40, 900, 3000, 200, 17_000, 70];
+  for (let i = 0; i < 40; i++) first.append(1 + (i % 6), (seq) => sizes[seq % sizes.length] ?? 0);
+  log.prove(first.view);
+  first.publish();
+  for (let i = 0; i < 10; i++) first.append(3, (seq) => sizes[seq % sizes.length] ?? 0);
+  const lastSeq = first.log.lastSeq;
+  await first.stop();
+  log.restart();
+
+  const world = await start(t, log, 32 * KiB, lastSeq);
+  for (let i = 0; i < 20; i++) world.append(2, (seq) => sizes[seq % sizes.length] ?? 0);
+  await log.retire(2);
+  const oldest = log.writer.oldestSeq;
+  const head = world.log.lastSeq;
+  t.ok(oldest > 1 && log.writer.sealed.length > 5, `${log.writer.sealed.length} sealed segments`);
+  const clients = new Map<number, Client>();
+  for (let cursor = oldest - 1; cursor <= head; cursor++) {
+    clients.set(cursor, new Client(world.port, `?cursor=${cursor}`));
+  }
+  await until(() => world.hub.size === clients.size);
+  await until(() => [...world.hub.consumers].every((consumer) => consumer.seq === head));
+  for (let i = 0; i < 20; i++) {
+    world.append(1, 500);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const end = world.log.lastSeq;
+  await until(() => [...clients.values()].every((client) => client.lastSeq === end), 8000);
+  const faults = [...clients].flatMap(([cursor, client]) => client.faults(cursor + 1, end));
+  t.same(faults, [], `${clients.size} cursors`);
+  const reads = (source: 'segment' | 'tail'): number =>
+    world.metrics.read(`relay_broadcast_reads_total:${source}`);
+  t.ok(reads('segment') > 10 && reads('tail') > 10, `${reads('segment')} and ${reads('tail')}`);
+  const old = new Client(world.port, `?cursor=${oldest - 2}`);
+  await until(() => old.lastSeq === end);
+  t.same(old.faults(oldest, end), []);
+  t.match(old.messages[0]?.toString('latin1'), /OutdatedCursor/);
+});
+
+t.test('G7: retention passing a replay ends it, never skips', async (t) => {
+  const log = new RealLog();
+  t.teardown(() => log.close());
+  const world = await start(t, log, 8 * KiB);
+  for (let i = 0; i < 300; i++) world.append(5, 4000);
+  const clients = Array.from({ length: 8 }, (_, i) => new Client(world.port, `?cursor=${i}`));
+  await until(() => clients.every((client) => client.lastSeq > 0));
+  for (const client of clients) client.ws.pause();
+  await log.retire(log.writer.sealed.length);
+  for (const client of clients) client.ws.resume();
+  await until(() => clients.every((client) => client.closeCode > 0 || client.lastSeq === 1500));
+  clients.forEach((client, i) => {
+    t.same(client.faults(i + 1, client.lastSeq), [], 'no gap');
+    const isWhole = client.lastSeq === 1500;
+    t.ok(isWhole || client.closeReason === 'ConsumerTooSlow', `at ${client.lastSeq}`);
+  });
+  t.ok(world.metrics.read('relay_broadcast_consumer_ends_total:retention') > 0, 'some were');
+});
+
+t.test('G24: a flipped byte ends the replays that cross it with an error', async (t) => {
+  const log = new RealLog();
+  t.teardown(() => log.close());
+  const world = await start(t, log, 8 * KiB);
+  for (let i = 0; i < 100; i++) world.append(2, 1000);
+  const names = readdirSync(log.directory).filter((name) => name.endsWith('.seg'));
+  const name = names.sort()[1] ?? '';
+  writeSync(openSync(join(log.directory, name), 'r+'), Buffer.from([0xee, 0xee]), 0, 2, 20_000);
+  const crossing = new Client(world.port, '?cursor=0');
+  await crossing.closed;
+  t.equal(crossing.closeCode, 1011);
+  t.match(crossing.messages[0]?.toString('latin1'), /ReplayFailed/);
+  t.same(crossing.faults(1, crossing.lastSeq), []);
+  const behind = new Client(world.port, `?cursor=${Number(name.slice(0, 16)) + 60}`);
+  await until(() => behind.lastSeq === 200);
+  t.pass('others are served');
+});
