@@ -46,10 +46,10 @@ export function quotaLimitsFor(host: {
   };
 }
 
-/** True when a pattern, `*.domain` (any depth below) or a whole name, covers the host. */
+/** True when a pattern covers the host: a whole name, or one whose leading `*` is any prefix. */
 export function isTrustedHost(hostname: string, patterns: readonly string[]): boolean {
   return patterns.some((pattern) =>
-    pattern.startsWith('*.') ? hostname.endsWith(pattern.slice(1)) : hostname === pattern,
+    pattern.startsWith('*') ? hostname.endsWith(pattern.slice(1)) : hostname === pattern,
   );
 }
 

@@ -1,6 +1,6 @@
 /**
  * Writes host cursors, last of all and never ahead (G9, G10). A checkpoint is a barrier: one note
- * of {last routed host seq of each changed host, next ingest number of each shard, D = durable
+ * of {last routed host seq of each changed host, last ingest number of each shard, D = durable
  * seq}, taken in one turn of the loop; when every shard's completed number has reached the note,
  * the cursors and `checkpoint_seq = D` are saved together. Owns the one note in flight: a save
  * that fails is tried again with the same note, two are never under way at once.
@@ -11,7 +11,9 @@
  * Does not know how frames are routed nor where cursors are kept.
  * @thread main
  */
+import { AssertionFailed } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
+import { RelayFault } from '../base/fault.ts';
 import { type SupervisedLoop, supervise } from '../base/supervise.ts';
 import { distance, SECOND_MS } from '../base/units.ts';
 import type { Logger } from '../logging/logger.ts';
@@ -21,9 +23,9 @@ import type { HostCursor } from './cursor-map.ts';
 /** Where a note is read from. All of it belongs to this thread or is a single-writer word. */
 export type CheckpointSource = {
   readonly shardCount: number;
-  /** Next ingest number main will give in this shard (modular Int32). */
+  /** Ingest number of the last frame that was routed to this shard (modular Int32). */
   routedNo(shard: number): number;
-  /** Ingest number of this shard below which all is durable or rejected, and flushed. */
+  /** Last ingest number of this shard up to which all is rejected, or durable and flushed. */
   completedNo(shard: number): number;
   durableSeq(): number;
   takeChanged(): HostCursor[];
@@ -48,6 +50,9 @@ export type CheckpointOptions = {
 };
 
 export const CHECKPOINT_DEFAULTS: CheckpointOptions = { periodMs: SECOND_MS, pollMs: 20 };
+
+/** Between two tries to save the last checkpoint. */
+const LAST_RETRY_MS = 200;
 
 type Note = {
   readonly cursors: readonly HostCursor[];
@@ -103,6 +108,7 @@ export class Checkpointer {
     const deadline = new AbortController();
     const timer = clock.after(deadlineMs, () => deadline.abort());
     const last = this.#last(deadline.signal).catch((error: unknown) => {
+      if (error instanceof AssertionFailed) throw error;
       logger.warn({ error }, 'last checkpoint failed');
       return false;
     });
@@ -115,8 +121,22 @@ export class Checkpointer {
   async #last(signal: AbortSignal): Promise<boolean> {
     await this.#loop?.stop();
     // Twice: first what was under way, then what was routed since.
-    if (this.#note !== undefined && !(await this.#finish(this.#note, signal))) return false;
-    return this.#finish(this.#takeNote(), signal);
+    const isFinished = this.#note === undefined || (await this.#insist(this.#note, signal));
+    return isFinished && this.#insist(this.#takeNote(), signal);
+  }
+
+  /** The loop has ended: nobody else tries a failed save again. */
+  async #insist(note: Note, signal: AbortSignal): Promise<boolean> {
+    for (;;) {
+      try {
+        return await this.#finish(note, signal);
+      } catch (error) {
+        if (error instanceof AssertionFailed || signal.aborted) throw error;
+        if (error instanceof RelayFault && !error.isRetryable) throw error;
+        this.#deps.metrics.add('relay_store_checkpoints_total:error');
+        await this.#deps.clock.sleep(LAST_RETRY_MS, signal);
+      }
+    }
   }
 
   async #pass(signal: AbortSignal): Promise<void> {

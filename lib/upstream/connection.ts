@@ -26,7 +26,7 @@ export type EndCause =
   /** A message over 5,000,000 bytes. */
   | 'too_large'
   | 'error_frame'
-  /** Silent for two pings. */
+  /** Silent, two pings included. */
   | 'idle'
   | 'strikes'
   /** A frame whose reject code says `close`. */
@@ -54,16 +54,16 @@ export interface ConnectionOwner {
 }
 
 export type ConnectionOptions = {
-  readonly pingEveryMs: number;
-  readonly missedPingsMax: number;
+  readonly pingMs: number;
+  readonly idleMs: number;
   readonly controlFramesPerSecond: number;
   /** How long one message may take to arrive whole. */
   readonly unfinishedMs: number;
 };
 
 export const CONNECTION_DEFAULTS: ConnectionOptions = {
-  pingEveryMs: 30 * SECOND_MS,
-  missedPingsMax: 2,
+  pingMs: 30 * SECOND_MS,
+  idleMs: 75 * SECOND_MS,
   controlFramesPerSecond: 10,
   unfinishedMs: 60 * SECOND_MS,
 };
@@ -125,10 +125,7 @@ export class Connection {
     this.#deps = deps;
     this.#options = options;
     this.#reading = new ReadingTime(deps.ticker.nowMs);
-    this.#pulse = new Pulse(0, {
-      pingEveryMs: options.pingEveryMs,
-      missedMax: options.missedPingsMax,
-    });
+    this.#pulse = new Pulse(0, options);
     this.#control = new ControlBudget(options.controlFramesPerSecond, deps.clock.monoMs());
     this.#listen();
   }
@@ -213,13 +210,14 @@ export class Connection {
   readonly #onChunk = (chunk: Buffer): void => {
     // A message of this chunk may have ended the connection: its bytes are given back already.
     if (this.#isEnded) return;
-    this.#pulse.hear();
+    const readingMs = this.#reading.now(this.#deps.ticker.nowMs);
+    this.#pulse.hear(readingMs);
     const before = this.#walker.unfinishedBytes;
     const messagesBefore = this.#walker.messageCount;
     this.#walker.push(chunk);
     const after = this.#walker.unfinishedBytes;
     if (before === 0 || this.#walker.messageCount !== messagesBefore) {
-      this.#unfinishedSinceMs = this.#reading.now(this.#deps.ticker.nowMs);
+      this.#unfinishedSinceMs = readingMs;
     }
     this.#deps.unfinished.add(after - before);
     if (after > before && this.#deps.unfinished.isOver) this.#owner.onBudgetOver();

@@ -1,7 +1,7 @@
 /**
- * Is the host at the other end still there? A ping every 30 s; two of them with no byte heard in
- * between end the connection (S31: nothing else notices a half-open one). Beside it the time that
- * stands still while a socket is not read, and the budget for control frames (S28).
+ * Is the host at the other end still there? Silent for 30 s it gets a ping, silent for 75 s, with
+ * two pings unanswered, its connection ends (S31: nothing else notices a half-open one). Beside it
+ * the time that stands still while a socket is not read, and the budget for control frames (S28).
  * Pure; the caller brings the times and does what it is told.
  * @thread main
  */
@@ -46,40 +46,41 @@ export class ReadingTime {
 }
 
 export type PulseOptions = {
-  readonly pingEveryMs: number;
-  /** Pings without a byte heard that end the connection. */
-  readonly missedMax: number;
+  /** Silence after which the host gets a ping, and each further one. */
+  readonly pingMs: number;
+  /** Silence that ends the connection. */
+  readonly idleMs: number;
 };
 
 export type PulseVerdict = 'wait' | 'ping' | 'dead';
 
+/** All times are reading time. */
 export class Pulse {
   readonly #options: PulseOptions;
-  #pingDueMs: number;
-  #missed = 0;
-  #isHeard = true;
+  #heardMs: number;
+  #pingedMs: number;
 
   constructor(nowMs: number, options: PulseOptions) {
     this.#options = options;
-    this.#pingDueMs = nowMs + options.pingEveryMs;
+    this.#heardMs = nowMs;
+    this.#pingedMs = nowMs;
   }
 
   /** When poll() has something to say. */
   get dueMs(): number {
-    return this.#pingDueMs;
+    const pingMs = Math.max(this.#heardMs, this.#pingedMs) + this.#options.pingMs;
+    return Math.min(pingMs, this.#heardMs + this.#options.idleMs);
   }
 
   /** Bytes arrived: any byte proves the host, not only a pong. */
-  hear(): void {
-    this.#isHeard = true;
+  hear(nowMs: number): void {
+    this.#heardMs = nowMs;
   }
 
   poll(nowMs: number): PulseVerdict {
-    if (nowMs < this.#pingDueMs) return 'wait';
-    this.#missed = this.#isHeard ? 0 : this.#missed + 1;
-    if (this.#missed >= this.#options.missedMax) return 'dead';
-    this.#isHeard = false;
-    this.#pingDueMs = nowMs + this.#options.pingEveryMs;
+    if (nowMs < this.dueMs) return 'wait';
+    if (nowMs - this.#heardMs >= this.#options.idleMs) return 'dead';
+    this.#pingedMs = nowMs;
     return 'ping';
   }
 }
