@@ -60,7 +60,7 @@ export function headBytes(first: number): number {
  * reserved or not in its shortest form (CB-2). Above 2^53 it is rounded, and stays above.
  */
 export function headArgument(buf: Uint8Array, at: number, end: number): number {
-  const info = byteAt(buf, at) & 31;
+  const info = (buf[at] as number) & 31;
   if (info < 24) return info;
   return info > 27 ? BAD : longArgument(buf, at, end, info);
 }
@@ -104,7 +104,7 @@ export function keyEnd(buf: Uint8Array, at: number, end: number): number {
 export function compareKeys(buf: Uint8Array, a: number, b: number, bEnd: number): number {
   const length = bEnd - b;
   for (let i = 0; i < length; i++) {
-    const difference = byteAt(buf, a + i) - byteAt(buf, b + i);
+    const difference = (buf[a + i] as number) - (buf[b + i] as number);
     if (difference !== 0) return difference;
   }
   return 0;

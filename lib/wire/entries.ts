@@ -28,6 +28,8 @@ export class EntryTable {
   readonly keyAt = new Int32Array(ENTRIES_MAX);
   readonly valueAt = new Int32Array(ENTRIES_MAX);
   readonly valueEnd = new Int32Array(ENTRIES_MAX);
+  /** Its field number in a payload. */
+  readonly field = new Uint8Array(ENTRIES_MAX);
   count = 0;
   isSorted = true;
 
@@ -76,23 +78,24 @@ function scanEntry(
     if (order === 0) return BAD;
     if (order > 0) table.isSorted = false;
   }
-  const valueEnd = scanValue(buf, at, valueAt, end, sink);
+  const field = fieldOf(buf, at);
+  const valueEnd = scanValue(buf, field, valueAt, end, sink);
   table.keyAt[index] = at;
   table.valueAt[index] = valueAt;
   table.valueEnd[index] = valueEnd;
+  table.field[index] = field;
   table.count = index + 1;
   return valueEnd;
 }
 
 function scanValue(
   buf: Buffer,
-  keyAt: number,
+  field: number,
   valueAt: number,
   end: number,
   sink: OpSink | undefined,
 ): number {
   if (sink === undefined) return scanItem(buf, valueAt, end, RULES_FRAME);
-  const field = fieldOf(buf, keyAt);
   if (field === FIELD_OPS && sink.kind === KIND_COMMIT) return scanOps(buf, valueAt, end, sink);
   // A host's seq beyond 2^53 is a bad number of its own kind (H35), not a broken encoding.
   return scanItem(buf, valueAt, end, field === FIELD_SEQ ? ALLOW_INT64 : RULES_FRAME);

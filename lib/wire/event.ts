@@ -39,7 +39,6 @@ import {
   FIELD_STATUS,
   FIELD_TIME,
   FIELD_TOO_BIG,
-  fieldOf,
   fieldsAdded,
   fieldsKnown,
   fieldsRequired,
@@ -173,12 +172,11 @@ function takeFields(buf: Buffer, view: EventView): RejectCode | undefined {
   let reject: RejectCode | undefined;
   let seen = 0;
   for (let index = 0; index < view.entries.count; index++) {
-    const keyAt = view.entries.keyAt[index] as number;
     const valueAt = view.entries.valueAt[index] as number;
     const valueEnd = view.entries.valueEnd[index] as number;
-    const bit = 1 << fieldOf(buf, keyAt);
+    const bit = 1 << (view.entries.field[index] as number);
     if ((known & bit) === 0) {
-      view.unknownBytes += valueEnd - keyAt;
+      view.unknownBytes += valueEnd - (view.entries.keyAt[index] as number);
       continue;
     }
     seen |= bit;

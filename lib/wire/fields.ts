@@ -69,7 +69,7 @@ export function fieldOf(buf: Uint8Array, keyAt: number): number {
 /** Whether the bytes at `at` are `expected`; the caller knows that so many are there. */
 export function startsWith(buf: Uint8Array, at: number, expected: Uint8Array): boolean {
   for (let i = 0; i < expected.length; i++) {
-    if (byteAt(buf, at + i) !== byteAt(expected, i)) return false;
+    if (buf[at + i] !== expected[i]) return false;
   }
   return true;
 }

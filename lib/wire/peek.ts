@@ -75,8 +75,9 @@ function peekPayload(buf: Buffer, start: number, end: number, out: Peek): Reject
 /** End of the text key at `at` with a value behind it, or -1. */
 function keySkip(buf: Buffer, at: number, end: number): number {
   if (at >= end || byteAt(buf, at) >> 5 !== MAJOR_TEXT) return -1;
-  const next = skipItem(buf, at, end);
-  return next < end ? next : -1;
+  const length = headArgument(buf, at, end);
+  const next = at + headBytes(byteAt(buf, at)) + length;
+  return length >= 0 && next < end ? next : -1;
 }
 
 function readSeq(buf: Buffer, at: number, end: number, out: Peek): RejectCode | undefined {
