@@ -172,10 +172,8 @@ class Exchange {
       if (this.#bodyBytes > this.#limits.bodyBytesMax) this.fail('too_large', 'received');
       else if (this.#refusal === undefined) this.#chunks.push(chunk);
     });
-    response.on('end', () => {
-      if (response.complete) this.#finish(this.#result(response), true);
-      else this.fail('reset', 'incomplete');
-    });
+    // Only for a whole answer: one that is cut off ends in an error.
+    response.on('end', () => this.#finish(this.#result(response), true));
   }
 
   #result(response: IncomingMessage): FetchResult {
