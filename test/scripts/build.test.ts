@@ -1,0 +1,19 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+/** Below node_modules, where a package is installed: Node refuses to strip types there. */
+const OUT = join(ROOT, 'node_modules/.cache', `build-test-${process.pid}`);
+
+t.test('D32: the build runs as an installed package does, and says its commit', async (t) => {
+  t.teardown(() => rmSync(OUT, { recursive: true, force: true }));
+  const built = spawnSync(process.execPath, ['scripts/build.ts', '--out', OUT], { cwd: ROOT });
+  t.equal(built.status, 0, String(built.stdout) + String(built.stderr));
+  const help = spawnSync(join(OUT, 'lib/main.js'), ['--help']);
+  t.equal(help.status, 0, String(help.stderr));
+  t.match(String(help.stdout), /RELAY_API_BIND/);
+  const info: unknown = JSON.parse(readFileSync(join(OUT, 'build.json'), 'utf8'));
+  t.match(info, { version: /^\d+\.\d+\.\d+/, commit: /^([0-9a-f]{40}(-dirty)?)?$/ });
+});
