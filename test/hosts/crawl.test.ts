@@ -111,7 +111,7 @@ t.test('H167: what is no public host name is refused before anything is asked', 
 
 t.test('S9: bans, limits and the probe come before the row', async (t) => {
   const desk = new Desk();
-  t.match(await desk.ask('HTTPS://PDS.Example.ORG./'), 
+  t.match(await desk.ask('HTTPS://PDS.Example.ORG./'), {
     accepted: { hostname: 'pds.example.org' },
     isNew: true,
   });
