@@ -120,9 +120,11 @@ export class Checkpointer {
 
   async #last(signal: AbortSignal): Promise<boolean> {
     await this.#loop?.stop();
-    // Twice: first what was under way, then what was routed since.
-    const isFinished = this.#note === undefined || (await this.#insist(this.#note, signal));
-    return isFinished && this.#insist(this.#takeNote(), signal);
+    // First what was under way, then the rest. Nothing is routed any more: a note that is taken
+    // once all shards are done has the very last durable seq.
+    if (this.#note !== undefined && !(await this.#insist(this.#note, signal))) return false;
+    if (!(await this.#waitFor(this.#routed(), signal))) return false;
+    return this.#insist(this.#takeNote(), signal);
   }
 
   /** The loop has ended: nobody else tries a failed save again. */
@@ -147,18 +149,19 @@ export class Checkpointer {
   /** Reads everything in one turn: no frame can be routed between two of these lines. */
   #takeNote(): Note {
     const { source } = this.#deps;
-    const routed: number[] = [];
-    for (let shard = 0; shard < source.shardCount; shard++) routed.push(source.routedNo(shard));
+    const routed = this.#routed();
     return { cursors: source.takeChanged(), routed, seq: source.durableSeq() };
+  }
+
+  #routed(): number[] {
+    const { source } = this.#deps;
+    return Array.from({ length: source.shardCount }, (_, shard) => source.routedNo(shard));
   }
 
   /** Waits for the barrier and saves; false when the signal came first (the note is kept). */
   async #finish(note: Note, signal: AbortSignal): Promise<boolean> {
     this.#note = note;
-    while (!this.#isPassed(note)) {
-      if (signal.aborted) return false;
-      await this.#deps.clock.sleep(this.#options.pollMs, signal);
-    }
+    if (!(await this.#waitFor(note.routed, signal))) return false;
     if (note.cursors.length > 0 || note.seq !== this.#savedSeq) {
       await this.#deps.save(note.cursors, note.seq);
       this.#savedSeq = note.seq;
@@ -169,10 +172,16 @@ export class Checkpointer {
     return true;
   }
 
-  #isPassed(note: Note): boolean {
-    return note.routed.every(
-      (routedNo, shard) => distance(this.#deps.source.completedNo(shard), routedNo) >= 0,
-    );
+  /** True once every shard has completed what was routed to it; false when the signal came. */
+  async #waitFor(routed: readonly number[], signal: AbortSignal): Promise<boolean> {
+    const { clock, source } = this.#deps;
+    const isPassed = (routedNo: number, shard: number): boolean =>
+      distance(source.completedNo(shard), routedNo) >= 0;
+    while (!routed.every(isPassed)) {
+      if (signal.aborted) return false;
+      await clock.sleep(this.#options.pollMs, signal);
+    }
+    return true;
   }
 }
 
