@@ -17,7 +17,6 @@ const SERVER_OPTIONS = {
   maxHeaderSize: 8 * KiB,
 } as const;
 const CONNECTIONS_MAX = 256;
-const HEADERS_MAX = 64;
 
 export class ProbeServer {
   readonly #monitor: HealthMonitor;
@@ -31,7 +30,6 @@ export class ProbeServer {
       this.#onRequest(request, response).catch(() => response.destroy());
     });
     this.#server.maxConnections = CONNECTIONS_MAX;
-    this.#server.maxHeadersCount = HEADERS_MAX;
     this.#server.maxRequestsPerSocket = 1000;
   }
 

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import t from 'tap';
 import { supervise } from '../../lib/base/supervise.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
@@ -126,4 +127,18 @@ t.test('a loop that wakes itself leaves the event loop its turns', async (t) => 
   await clock.advance(1);
   t.ok(passes < 100, `${passes} passes in a few turns`);
   await loop.stop();
+});
+
+t.test('a broken invariant ends the process, it is not retried', async (t) => {
+  const script = `
+    import { assert } from '${new URL('../../lib/base/assert.ts', import.meta.url)}';
+    import { SystemClock } from '${new URL('../../lib/base/clock.ts', import.meta.url)}';
+    import { supervise } from '${new URL('../../lib/base/supervise.ts', import.meta.url)}';
+    const logger = { warn() {}, info() {} };
+    supervise('checkpoint', new SystemClock(), logger, () => assert(false, 'seq went back'));
+    setTimeout(() => process.exit(0), 2000);`;
+  const args = ['--input-type=module-typescript', '-e', script];
+  const { status, stderr } = spawnSync(process.execPath, args);
+  t.equal(status, 1);
+  t.match(String(stderr), /seq went back/);
 });

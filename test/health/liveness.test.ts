@@ -5,13 +5,14 @@ import { connect, createServer } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
-import { SystemClock } from '../../lib/base/clock.ts';
+import { type Clock, SystemClock } from '../../lib/base/clock.ts';
 import type { LivenessData } from '../../lib/health/liveness-data.ts';
 import { LivenessProxy } from '../../lib/health/liveness-proxy.ts';
 import { type Logger, silentLogger } from '../../lib/logging/logger.ts';
 import { METRIC_PAGE_BYTES, MetricWriter } from '../../lib/metrics/slots.ts';
 import { allocateShared } from '../../lib/shared/memory.ts';
 import { allocateWords, PersistState, Phase, Words } from '../../lib/shared/regions.ts';
+import { ManualClock } from '../helpers/manual-clock.ts';
 
 type Answer = { status: number; body: string; headers: Record<string, unknown>; ms: number };
 
@@ -35,7 +36,13 @@ function get(port: number, path: string, method = 'GET'): Promise<Answer> {
 
 type Rig = { proxy: LivenessProxy; words: Words; data: LivenessData; metrics: MetricWriter };
 
-function rig(t: Test, changes: Partial<LivenessData> = {}, entry?: URL, logger?: Logger): Rig {
+function rig(
+  t: Test,
+  changes: Partial<LivenessData> = {},
+  entry?: URL,
+  logger: Logger = silentLogger,
+  clock: Clock = new SystemClock(),
+): Rig {
   const words = allocateWords();
   const data: LivenessData = {
     version: 1,
@@ -50,8 +57,7 @@ function rig(t: Test, changes: Partial<LivenessData> = {}, entry?: URL, logger?:
     ...changes,
   };
   const metrics = new MetricWriter(new Float64Array(data.pages[0]?.memory ?? new ArrayBuffer(0)));
-  const clock = new SystemClock();
-  const proxy = new LivenessProxy(data, clock, logger ?? silentLogger, metrics, entry);
+  const proxy = new LivenessProxy(data, clock, logger, metrics, entry);
   t.teardown(() => proxy.stop());
   return { proxy, words: new Words(words), data, metrics };
 }
@@ -97,6 +103,36 @@ t.test('S11: a client that never ends its request is cut off', async (t) => {
   await once(socket, 'close');
   t.match(answer, /^HTTP\/1.1 408/);
   t.ok(performance.now() - startMs < 20_000);
+});
+
+t.test('S12: long headers and too many connections are refused', async (t) => {
+  const { proxy } = rig(t);
+  const port = await proxy.start();
+  const long = connect(port, '127.0.0.1');
+  t.teardown(() => long.destroy());
+  long.write(`GET /_healthz HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(9000)}\r\n\r\n`);
+  const [answer] = await once(long, 'data');
+  t.match(String(answer), /^HTTP\/1.1 431/);
+
+  const sockets = Array.from({ length: 300 }, () => connect(port, '127.0.0.1'));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  let closed = 0;
+  for (const socket of sockets) socket.on('close', () => closed++).on('error', () => {});
+  while (closed < 40) await setTimeout(20);
+  t.ok(closed < 100, `${closed} of 300 were refused, the others are served`);
+});
+
+t.test('a thread that does not start in time fails the start', async (t) => {
+  const entry = new URL('data:text/javascript,setInterval(() => {}, 1000)');
+  const clock = new ManualClock();
+  const { proxy } = rig(t, {}, entry, silentLogger, clock);
+  const started = proxy.start();
+  started.catch(() => {});
+  await clock.advance(19_000);
+  await clock.advance(2000);
+  await t.rejects(started, { message: /does not start/ });
 });
 
 t.test('an address that is taken fails the start with one clear line', async (t) => {
