@@ -198,7 +198,7 @@ export class LogReader {
       if (damage.lastSeq < from.nextSeq) return resume;
       return { kind: 'damaged', segmentFirstSeq: segment.firstSeq, damage, resume };
     }
-    return this.#passBadHeader(segment, header, from, byteEnd);
+    return this.#passBadHeader(segment, header, from, view, byteEnd);
   }
 
   /** No header where one should be: looks for the next batch that can be trusted. */
@@ -206,8 +206,9 @@ export class LogReader {
     segment: OpenSegment,
     header: SegmentHeader,
     from: LogPosition,
+    view: LogView,
     byteEnd: number,
-  ): Promise<LogDamage | LogPosition> {
+  ): Promise<RawResult | LogPosition> {
     const { byteOffset, nextSeq } = from;
     const place = { byteOffset, nextSeq, crc: undefined };
     const hop = await hopWithin(segment, header, nextSeq, byteEnd, place);
@@ -215,16 +216,14 @@ export class LogReader {
       assert(hop.byteOffset > byteOffset, 'a bad header cannot be found');
       return { ...from, byteOffset: hop.byteOffset };
     }
-    if (hop.kind === 'end') return { ...from, byteOffset: byteEnd };
+    // The next segment tells whether there was anything else in this one.
+    if (hop.kind === 'end' || hop.resume === undefined) {
+      return this.#cross(segment, from, view, byteEnd);
+    }
     const { damage, resume } = hop;
     const segmentFirstSeq = segment.firstSeq;
-    const behind = resume ?? { byteOffset: byteEnd, firstSeq: damage.lastSeq + 1 };
-    return {
-      kind: 'damaged',
-      segmentFirstSeq,
-      damage,
-      resume: { segmentFirstSeq, byteOffset: behind.byteOffset, nextSeq: behind.firstSeq },
-    };
+    const behind = { byteOffset: resume.byteOffset, nextSeq: resume.firstSeq };
+    return { kind: 'damaged', segmentFirstSeq, damage, resume: { segmentFirstSeq, ...behind } };
   }
 
   /** From the end of a segment to the start of the next one, if that continues it. */

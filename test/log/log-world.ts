@@ -2,9 +2,9 @@
  * A log with everything around it on one thread: verified rings on one side, what was published on
  * the other. `World.poll` is the persist thread's duty cycle over any disk and clock.
  */
-import { type Clock, SystemClock, type Timer } from '../../lib/base/clock.ts';
+import type { Clock, Timer } from '../../lib/base/clock.ts';
 import { Prng } from '../../lib/base/prng.ts';
-import { KiB, MiB, toEpochMs, toMonoMs, toSeq } from '../../lib/base/units.ts';
+import { MiB, toEpochMs, toMonoMs, toSeq } from '../../lib/base/units.ts';
 import type { Disk } from '../../lib/log/disk.ts';
 import type { LogFiles } from '../../lib/log/files.ts';
 import { type CrashPoint, PersistStage } from '../../lib/log/persist-stage.ts';
@@ -263,5 +263,8 @@ export function recordsOf(disk: Disk, directory = DIRECTORY): LogRecords {
   return new LogRecords(directory, simFiles(disk));
 }
 
-export const SMALL_SEGMENT_BYTES = 8 * KiB;
-export const systemClock = new SystemClock();
+/** The value, where a test cannot go on without it. */
+export function must<Value>(value: Value | undefined): Value {
+  if (value === undefined) throw new Error('missing');
+  return value;
+}

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { SEGMENT_HEADER_BYTES, segmentName } from '../../lib/log/descriptor.ts';
 import { FaultDisk } from './fault-disk.ts';
-import { DIRECTORY, readAll, reopen, World } from './log-world.ts';
+import { DIRECTORY, must, readAll, reopen, World } from './log-world.ts';
 import { SimDisk } from './sim-disk.ts';
 
 const pathOf = (firstSeq: number): string => join(DIRECTORY, segmentName(firstSeq));
@@ -80,7 +80,7 @@ t.test(
     t.match(report.damaged, [{ name: segmentName(1), copyName: `${segmentName(1)}.corrupt` }]);
     t.equal(writer.nextSeq, 21);
     const second = Number(segmentsOf(disk)[1]?.slice(0, 16));
-    const read = await reader.read((await reader.locate(0)) ?? t.bailout('no position'));
+    const read = await reader.read(must(await reader.locate(0)));
     t.match(read, { kind: 'damaged', damage: { firstSeq: 1, lastSeq: second - 1 } });
     const rest = await readAll(reader, second - 1);
     t.equal(rest.size, 20 - second + 1);
@@ -97,7 +97,7 @@ t.test(
     const { writer, report, reader, view } = reopen(disk);
     t.ok(writer.nextSeq > world.view.lastSeq);
     t.match(report.damaged, [{ name: segmentName(1) }]);
-    const read = await reader.read((await reader.locate(0)) ?? t.bailout('no position'));
+    const read = await reader.read(must(await reader.locate(0)));
     t.match(read, { kind: 'damaged', damage: { firstSeq: 1, lastSeq: writer.nextSeq - 1 } });
     t.equal(view.segmentFirstSeq, writer.nextSeq);
   },
@@ -147,7 +147,7 @@ t.test('G24: a segment that is missing in the middle is damage, not a jump', asy
   const { reader } = reopen(disk);
   const found = await readAll(reader);
   t.equal(found.size, (second ?? 0) - 1);
-  const at = await reader.read((await reader.locate((second ?? 0) - 1)) ?? t.bailout('gone'));
+  const at = await reader.read(must(await reader.locate((second ?? 0) - 1)));
   t.match(at, { kind: 'damaged', damage: { firstSeq: second, lastSeq: (third ?? 0) - 1 } });
   t.equal((await readAll(reader, (third ?? 0) - 1)).size, 30 - (third ?? 0) + 1);
 });
