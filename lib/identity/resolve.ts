@@ -109,7 +109,9 @@ export class IdentityResolver {
     const plc = URL.parse(options.plcUrl);
     assert(plc !== null && /^https?:$/.test(plc.protocol), 'the PLC URL is no http(s) URL');
     this.#options = options;
-    this.#limits = { ...LIMITS, ...options.limits };
+    const limits = { ...LIMITS, ...options.limits };
+    // A budget below one request would cut every request short.
+    this.#limits = { ...limits, budgetMs: Math.max(limits.budgetMs, limits.attemptMs) };
     this.#plcUrl = options.plcUrl.replace(/\/+$/, '');
     const plcLane = { ...PLC_LANE, ...options.plcLane };
     const webLane = { ...WEB_LANE, ...options.webLane };

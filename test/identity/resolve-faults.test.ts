@@ -243,6 +243,14 @@ t.test('H148: the directory hangs: bounded time for everybody', async (t) => {
   t.ok(plc.requests.length <= 8, `${plc.requests.length} requests`);
 });
 
+t.test('a long request time is not cut short by the budget', async (t) => {
+  const plc = await web(t, (request, response) => {
+    setTimeout(() => response.end(documentFor(request.url)), 200);
+  });
+  const { resolver } = setUp(t, plc, { limits: { ...QUICK, attemptMs: 5000, budgetMs: 50 } });
+  t.match(await resolver.resolve(DID), { kind: 'found' });
+});
+
 t.test('a broken did:web host is left alone, the others are not', async (t) => {
   const plc = await directory(t);
   const bad = await startRaw((socket) => socket.destroy());
