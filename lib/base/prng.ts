@@ -13,6 +13,11 @@ export class Prng {
     this.nextUint32();
   }
 
+  /** A seed that differs from start to start. */
+  static randomSeed(): number {
+    return Math.floor(Math.random() * 2 ** 32);
+  }
+
   nextUint32(): number {
     let x = this.#state;
     x ^= x << 13;

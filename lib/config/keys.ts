@@ -251,6 +251,12 @@ const VERIFY_KEYS = {
     [MINUTE_MS, YEAR_MS],
     'Age at which a DID document is fetched again.',
   ),
+  identityRefreshMsMin: duration(
+    'RELAY_IDENTITY_REFRESH',
+    '1m',
+    [SECOND_MS, HOUR_MS],
+    'Least time between two look-ups of one DID that events ask for.',
+  ),
   identityHoldMsMax: duration(
     'RELAY_IDENTITY_HOLD',
     '30s',

@@ -7,7 +7,7 @@ import { Prng } from '../base/prng.ts';
 import { isTrustedHost } from '../hosts/quota.ts';
 import { CACHE_POLICY, type CachePolicy } from '../identity/cache.ts';
 import { IdentityResolver } from '../identity/resolve.ts';
-import { NodeFiles } from '../log/files.ts';
+import { realLogFiles } from '../log/files.ts';
 import { LogRecords } from '../log/records.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
@@ -90,7 +90,7 @@ export class ShardAssembly {
       clock,
       shard: task.shard,
       shardCount: this.#regions.shardCount,
-      log: new LogRecords(task.logDirectory, new NodeFiles()),
+      log: new LogRecords(task.logDirectory, realLogFiles),
       commit: new CommitReader(this.#regions.commit),
       checkpointSeq: words.wideReader('checkpointSeq').observe(),
       rows: {
@@ -242,10 +242,8 @@ function identityPolicy(task: VerifyTask): CachePolicy {
 }
 
 function createResolver({ task, clock, logger, metrics }: ShardContext): IdentityResolver {
-  // The budgets are for the whole process: each shard has its share.
-  const share = (total: number): number => Math.max(1, Math.ceil(total / task.regions.shardCount));
-  const lane = { concurrencyMax: share(task.identityConcurrencyMax) };
-  const ratePerSecond = share(task.plcRequestsPerSecondMax);
+  const lane = { concurrencyMax: task.identityConcurrencyMax };
+  const ratePerSecond = task.plcRequestsPerSecondMax;
   return new IdentityResolver({
     plcUrl: task.plcUrl,
     isInsecureAllowed: task.isInsecureAllowed,

@@ -103,6 +103,10 @@ export class ReportReader {
     this.#rings = rings.map((memory) => new RingConsumer(memory));
   }
 
+  hasPending(): boolean {
+    return this.#rings.some((ring) => ring.pendingBytes() > 0);
+  }
+
   /** Hands up to `countMax` reports of each shard to `visit`; returns how many. */
   poll(countMax: number, visit: (report: Report) => void): number {
     let count = 0;

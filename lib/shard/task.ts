@@ -29,6 +29,7 @@ export type VerifyTask = {
   readonly identityHoldMs: number;
   readonly identityTtlMs: number;
   readonly identityRefreshMsMin: number;
+  /** These three are the share of this thread. */
   readonly identityConcurrencyMax: number;
   readonly identityTimeoutMs: number;
   readonly plcRequestsPerSecondMax: number;

@@ -13,13 +13,13 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { errorText } from '../base/fault.ts';
 import { Prng } from '../base/prng.ts';
 import { SECOND_MS } from '../base/units.ts';
-import type { PersistTask } from '../log/persist-task.ts';
+import type { PersistTask } from '../log/run-persist.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import type { Regions } from '../ring/regions.ts';
+import type { VerifyTask } from '../shard/task.ts';
 import type { PositionReader } from '../shared/position.ts';
 import { Words } from '../shared/regions.ts';
-import type { VerifyTask } from '../shard/task.ts';
 
 const WATCH_MS = 500;
 /** After this long in service a death counts as the first again. */

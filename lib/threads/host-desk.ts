@@ -1,0 +1,109 @@
+/**
+ * Hosts between the database and the fleet: rows into subscriptions at the start, status changes
+ * into rows, forgotten hosts found again (D4). Owns no socket and no SQL.
+ * @thread main
+ */
+import type { Clock } from '../base/clock.ts';
+import { type SupervisedLoop, supervise } from '../base/supervise.ts';
+import { MINUTE_MS, SECOND_MS } from '../base/units.ts';
+import type { HostRecord, HostStatus } from '../hosts/host.ts';
+import { isTrustedHost } from '../hosts/quota.ts';
+import type { Logger } from '../logging/logger.ts';
+import type { MetricWriter } from '../metrics/slots.ts';
+import { countAccounts } from '../store/account-rows.ts';
+import { type HostRow, loadHosts, saveHostChanges } from '../store/host-rows.ts';
+import type { Database } from '../store/pool.ts';
+import type { Fleet } from '../upstream/fleet.ts';
+
+const FLUSH_MS = 2 * SECOND_MS;
+const RECONCILE_MS = 5 * MINUTE_MS;
+const ROWS_PER_QUERY_MAX = 1000;
+
+export type HostDeskOptions = {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: MetricWriter;
+  readonly trustedDomains: readonly string[];
+  readonly accountsPerHostMax: number;
+};
+
+export class HostDesk {
+  readonly #options: HostDeskOptions;
+  readonly #statuses = new Map<number, HostStatus>();
+  #loops: SupervisedLoop[] = [];
+
+  constructor(options: HostDeskOptions) {
+    this.#options = options;
+  }
+
+  /** All hosts with what their limits depend on; two queries per thousand hosts. */
+  async load(): Promise<HostRecord[]> {
+    const { database } = this.#options;
+    const rows = await loadHosts(database);
+    const counts = new Map<number, number>();
+    for (let i = 0; i < rows.length; i += ROWS_PER_QUERY_MAX) {
+      const ids = rows.slice(i, i + ROWS_PER_QUERY_MAX).map((row) => row.id);
+      for (const { hostId, accountCount } of await countAccounts(database, ids)) {
+        counts.set(hostId, accountCount);
+      }
+    }
+    return rows.map((row) => this.toRecord(row, counts.get(row.id) ?? 0));
+  }
+
+  toRecord(row: HostRow, accountCount: number): HostRecord {
+    const { trustedDomains, accountsPerHostMax } = this.#options;
+    return {
+      hostId: row.id,
+      hostname: row.hostname,
+      status: row.status,
+      cursor: row.cursor,
+      accountCount: Math.max(accountCount, row.accountLimit ?? accountsPerHostMax),
+      isTrusted: isTrustedHost(row.hostname, trustedDomains),
+    };
+  }
+
+  /** The fleet says that a host's status changed; written with the next flush. */
+  noteStatus(hostId: number, status: HostStatus): void {
+    this.#statuses.set(hostId, status);
+  }
+
+  start(fleet: Fleet): void {
+    const { clock, logger, metrics } = this.#options;
+    const onFailureOf = (name: 'host_flush' | 'reconcile') => () =>
+      metrics.add(`relay_loop_failures_total:${name}`);
+    const flush = supervise('host_flush', clock, logger, () => this.flush(fleet), {
+      periodMs: FLUSH_MS,
+      onFailure: onFailureOf('host_flush'),
+    });
+    const reconcile = async (): Promise<void> => {
+      for (const host of await this.load()) {
+        if (!fleet.has(host.hostId)) fleet.addLater(host);
+      }
+    };
+    const again = supervise('reconcile', clock, logger, reconcile, {
+      periodMs: RECONCILE_MS,
+      onFailure: onFailureOf('reconcile'),
+    });
+    this.#loops = [flush, again];
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#loops.map((loop) => loop.stop()));
+  }
+
+  /** Writes the changes since the last time; what fails is written next time. */
+  async flush(fleet: Fleet): Promise<void> {
+    const changed = [...this.#statuses].slice(0, ROWS_PER_QUERY_MAX);
+    if (changed.length === 0) return;
+    const changes = changed.map(([id, status]) => {
+      const stats = fleet.stats(id);
+      const lastConnectedMs = stats?.connectedSinceMs ?? null;
+      return { id, status, failures: stats?.failures ?? 0, lastConnectedMs };
+    });
+    await saveHostChanges(this.#options.database, changes);
+    for (const [id, status] of changed) {
+      if (this.#statuses.get(id) === status) this.#statuses.delete(id);
+    }
+  }
+}

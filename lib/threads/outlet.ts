@@ -1,0 +1,230 @@
+/**
+ * The downstream half of a relay: the API listener, the consumers and the log they read. Listens
+ * before anything else happens, says 503 until the log is open, and serves from then on, with or
+ * without a database.
+ * @thread main
+ */
+import type { Clock } from '../base/clock.ts';
+import { errorText, RelayFault } from '../base/fault.ts';
+import { type SupervisedLoop, supervise } from '../base/supervise.ts';
+import { SECOND_MS } from '../base/units.ts';
+import { ADMISSION_DEFAULTS, Admission } from '../broadcast/admission.ts';
+import { Hub } from '../broadcast/hub.ts';
+import { HUB_DEFAULTS } from '../broadcast/hub-options.ts';
+import type { Config } from '../config/keys.ts';
+import type { Limits } from '../config/limits.ts';
+import type { CrawlCaller, CrawlResult } from '../hosts/crawl.ts';
+import { ADMIN_AUTH_DEFAULTS } from '../http/admin/auth.ts';
+import type { HostUse } from '../http/admin/hosts.ts';
+import { apiRoutes } from '../http/routes.ts';
+import { API_SERVER_DEFAULTS, ApiServer } from '../http/server.ts';
+import { LogCursors } from '../log/cursor.ts';
+import { DamageReports } from '../log/damage-reports.ts';
+import { realLogFiles } from '../log/files.ts';
+import { LogReader } from '../log/reader.ts';
+import { SegmentRemover } from '../log/unlink.ts';
+import type { Logger } from '../logging/logger.ts';
+import type { MetricWriter } from '../metrics/slots.ts';
+import type { Regions } from '../ring/regions.ts';
+import { CommitReader, CommitView } from '../shared/commit-cell.ts';
+import type { Words } from '../shared/regions.ts';
+import { TailReader } from '../shared/tail-ring.ts';
+import type { Database } from '../store/pool.ts';
+import type { Ingest } from './ingest.ts';
+import { AccountRows, DatabaseSource, HostRows } from './readers.ts';
+import { VERSION } from './version.ts';
+
+const RETENTION_MS = 30 * SECOND_MS;
+const CLOSE_SPREAD_MS_MAX = 15 * SECOND_MS;
+const CLOSE_MS_PER_CONSUMER = 10;
+const GOING_AWAY = 1001;
+
+const STARTING: CrawlResult = {
+  refused: {
+    name: 'NotEnoughResources',
+    status: 503,
+    message: 'the relay is starting',
+    retryAfterSeconds: 10,
+  },
+};
+
+export type OutletParts = {
+  readonly config: Config;
+  readonly limits: Limits;
+  readonly regions: Regions;
+  readonly words: Words;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: MetricWriter;
+};
+
+export class Outlet {
+  readonly hub: Hub;
+  readonly #parts: OutletParts;
+  readonly #admission: Admission;
+  readonly #server: ApiServer;
+  readonly #reader: LogReader;
+  readonly #remover: SegmentRemover;
+  readonly #source = new DatabaseSource();
+  #retention: SupervisedLoop | undefined;
+  #ingest: Ingest | undefined;
+  #port = 0;
+
+  constructor(parts: OutletParts) {
+    this.#parts = parts;
+    const { config, limits, regions, words, clock, metrics } = parts;
+    const logger = parts.logger.child('broadcast');
+    const commits = new CommitReader(regions.commit);
+    const view = new CommitView();
+    const oldest = words.wideReader('oldestSeq');
+    const oldestSeq = (): number => oldest.observe();
+    const readView = (): CommitView => {
+      commits.read(view);
+      return view;
+    };
+    const directory = limits.logDir;
+    this.#reader = new LogReader({ directory, files: realLogFiles, view: readView, oldestSeq });
+    const published = words.wideWriter('published');
+    const bell = words.bell('bellMain');
+    this.hub = new Hub(
+      { ...HUB_DEFAULTS, stallMsMax: config.consumerStallMsMax, pingMs: config.consumerPingMs },
+      {
+        clock,
+        logger,
+        metrics,
+        commits: new CommitReader(regions.commit),
+        tail: new TailReader(regions.tail),
+        log: this.#createCursors(logger),
+        oldestSeq,
+        onPublished: (seq) => {
+          published.publish(seq);
+          metrics.set('relay_log_published_seq', seq);
+        },
+        wake: () => bell.ring(),
+      },
+    );
+    const { consumersMax, consumersPerAddressMax } = config;
+    this.#admission = new Admission(
+      { ...ADMISSION_DEFAULTS, consumersMax, consumersPerAddressMax },
+      { clock, metrics, hub: this.hub, oldestSeq },
+    );
+    this.#remover = new SegmentRemover({
+      directory,
+      metrics,
+      oldestSeq,
+      activeBytes: () => readView().byteEnd,
+      retire: (seq) => this.#reader.retire(seq),
+    });
+    this.#server = this.#createServer();
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Takes the port. Rejects with a `RelayFault` that names the address where it cannot. */
+  async listen(): Promise<void> {
+    const { host, port } = this.#parts.config.apiListen;
+    try {
+      this.#port = (await this.#server.listen()).port;
+    } catch (error) {
+      const message = `cannot listen on ${host}:${port}: ${errorText(error)}`;
+      throw new RelayFault('listen_failed', message, { isRetryable: false, cause: error });
+    }
+  }
+
+  /** The log is open: retention may remove what it has given up. */
+  open(): void {
+    const { clock, metrics } = this.#parts;
+    const logger = this.#parts.logger.child('retention');
+    const pass = async (): Promise<void> => {
+      const report = await this.#remover.pass();
+      if (report.segments_removed > 0) logger.info(report, 'segments removed');
+    };
+    this.#retention = supervise('retention', clock, logger, pass, {
+      periodMs: RETENTION_MS,
+      onFailure: () => metrics.add('relay_loop_failures_total:retention'),
+    });
+  }
+
+  useDatabase(database: Database): void {
+    this.#source.use(database);
+  }
+
+  useIngest(ingest: Ingest): void {
+    this.#ingest = ingest;
+  }
+
+  /** Nobody new is let in. */
+  drain(): void {
+    this.#admission.drain();
+  }
+
+  /** Sends consumers away, spread out, then closes the listener. */
+  async close(msMax: number): Promise<void> {
+    const { clock } = this.#parts;
+    await this.#retention?.stop();
+    this.drain();
+    const wantedMs = CLOSE_MS_PER_CONSUMER * this.hub.size;
+    const spreadMs = Math.min(CLOSE_SPREAD_MS_MAX, wantedMs, msMax / 2);
+    if (msMax > 0) {
+      await Promise.race([this.hub.closeAll(GOING_AWAY, spreadMs), clock.sleep(msMax)]);
+    }
+    await this.#server.stop();
+    await this.#reader.close();
+  }
+
+  #createCursors(logger: Logger): LogCursors {
+    const { limits, metrics } = this.#parts;
+    const reports = new DamageReports({ directory: limits.logDir, logger, metrics });
+    return new LogCursors(this.#reader, { onDamage: (damage) => reports.note(damage) });
+  }
+
+  #createServer(): ApiServer {
+    const { config, clock, metrics } = this.#parts;
+    const logger = this.#parts.logger.child('http');
+    const crawl = {
+      request: (hostname: string, caller: CrawlCaller): Promise<CrawlResult> =>
+        this.#ingest?.crawls.request(hostname, caller) ?? Promise.resolve(STARTING),
+    };
+    const live = (hostId: number) => this.#ingest?.fleet.stats(hostId);
+    const routes = apiRoutes({
+      version: VERSION,
+      policy: { isInsecureAllowed: config.areInsecureHostsAllowed },
+      hosts: new HostRows(this.#source, config.accountsPerHostMax, live),
+      accounts: new AccountRows(this.#source),
+      crawl,
+      activity: { hostnames: () => this.#hostnames(), of: (hostId) => this.#useOf(hostId) },
+      hub: this.hub,
+      logger,
+    });
+    const options = {
+      ...API_SERVER_DEFAULTS,
+      ...config.apiListen,
+      trustedProxies: config.trustedProxies,
+      connectionsMax: config.httpConnectionsMax,
+      admin: { ...ADMIN_AUTH_DEFAULTS, passwords: config.adminPasswords },
+    };
+    return new ApiServer(options, { clock, logger, metrics, routes, upgrades: this.#admission });
+  }
+
+  #hostnames(): string[] {
+    const fleet = this.#ingest?.fleet;
+    if (fleet === undefined) return [];
+    return Array.from(fleet.hostIds(), (hostId) => fleet.stats(hostId)?.hostname ?? '');
+  }
+
+  #useOf(hostId: number): HostUse | undefined {
+    const stats = this.#ingest?.fleet.stats(hostId);
+    if (stats === undefined) return undefined;
+    const limitOf = (name: string): number =>
+      stats.limits.find((limit) => limit.name === name)?.max ?? 0;
+    return {
+      isConnected: stats.state === 'open' || stats.state === 'paused',
+      eventsSinceStart: stats.framesReceived,
+      eventsPerSecondMax: limitOf('eventsPerSecond'),
+      eventsPerHourMax: limitOf('eventsPerHour'),
+      eventsPerDayMax: limitOf('eventsPerDay'),
+    };
+  }
+}
