@@ -62,7 +62,7 @@ function readConfig(): Config {
 }
 
 /** Runs a relay until a signal or a failure ends it. The first signal is graceful, the second not. */
-export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<void> {
+export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<Relay> {
   process.on('uncaughtException', (error) => die(`bug: ${describe(error)}`, EXIT.internal));
   process.on('unhandledRejection', (error) => die(`bug: ${describe(error)}`, EXIT.internal));
   let isStopping = false;
@@ -83,6 +83,7 @@ export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<vo
   void relay.failed.then((problem) => {
     if (!isStopping) die(problem, EXIT.internal);
   });
+  return relay;
 }
 
 function describe(error: unknown): string {

@@ -10,7 +10,8 @@ import type { ResolveOutcome } from '../identity/outcome.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { Account } from './account.ts';
 
-export type Resolver = { resolve(did: string): Promise<ResolveOutcome> };
+/** `isFresh`: not from a cache on the way, nor from a request that is under way already. */
+export type Resolver = { resolve(did: string, isFresh: boolean): Promise<ResolveOutcome> };
 
 export class IdentityRefresher {
   readonly #resolver: Resolver;
@@ -46,7 +47,7 @@ export class IdentityRefresher {
     if (isForced) account.identity = noteForced(account.identity, this.#clock.monoMs());
     this.#inFlightCount += 1;
     // An error here is our bug: unhandled, it ends the thread.
-    void this.#run(account);
+    void this.#run(account, isForced);
   }
 
   /** Starts it at the time the last failure allows, at most a minute from now. */
@@ -61,9 +62,9 @@ export class IdentityRefresher {
     });
   }
 
-  async #run(account: Account): Promise<void> {
+  async #run(account: Account, isForced: boolean): Promise<void> {
     const startedMs = this.#clock.monoMs();
-    const outcome = await this.#resolver.resolve(account.did);
+    const outcome = await this.#resolver.resolve(account.did, isForced);
     this.#inFlightCount -= 1;
     account.isResolving = false;
     const now = { epochMs: this.#clock.epochMs(), monoMs: this.#clock.monoMs() };
