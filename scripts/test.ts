@@ -43,6 +43,16 @@ function isTapBuilt(): boolean {
   return existsSync(TAP_BUILT) && !readFileSync(TAP_BUILT, 'utf8').includes('@tapjs/typescript');
 }
 
+function isRealWanted(): boolean {
+  const isAsked = positionals.length === 0 || positionals.some((path) => path.includes('real'));
+  return isAsked && existsSync(join(REAL, 'package.json'));
+}
+
+/** npm writes this file last: a run that was interrupted does not count. */
+function isRealInstalled(): boolean {
+  return existsSync(join(REAL, 'node_modules', '.package-lock.json'));
+}
+
 function tapArgs(): string[] {
   const args = ['--reporter=terse'];
   if (values.coverage) args.push('--no-disable-coverage');
@@ -60,7 +70,7 @@ function tapArgs(): string[] {
 const startMs = performance.now();
 // The first run after a change of plugins would still use the old ones, and fail.
 if (!isTapBuilt()) run('tap', ['build'], ROOT);
-if (existsSync(join(REAL, 'package.json')) && !existsSync(join(REAL, 'node_modules'))) {
+if (isRealWanted() && !isRealInstalled()) {
   console.log('test/real: installing the packages of the real PDS');
   run('npm', ['ci', '--no-audit', '--no-fund'], REAL);
 }
