@@ -18,6 +18,7 @@ import {
   readFileSync,
   writeSync,
 } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import type { Clock } from '../base/clock.ts';
 import { errorCode } from '../base/fault.ts';
 
@@ -167,13 +168,14 @@ function openForWriting(fd: number): Opened {
       const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
       return { fd: openSync(`/proc/self/fd/${fd}`, flags), isNonBlocking: true, isOwned: true };
     } catch {
-      // No /proc, or not ours to open: go on with the descriptor as it is.
+      // No /proc, or a pipe made by another user (a container with a user id of its own).
     }
   }
-  // A socket (systemd) cannot be opened anew. Node sets O_NONBLOCK on it when somebody touches
-  // process.stdout, and that holds for all threads: they share the file description.
-  if (stat.isSocket() && fd === 1) void process.stdout;
-  return { fd, isNonBlocking: stat.isSocket() && hasNonBlockingFlag(fd), isOwned: false };
+  if (stat.isFile()) return { fd, isNonBlocking: false, isOwned: false };
+  // What cannot be opened anew, a socket of systemd above all, is set to O_NONBLOCK by Node itself
+  // when main first touches its streams. That holds for all threads: they share the description.
+  if (isMainThread) void [process.stdout, process.stderr];
+  return { fd, isNonBlocking: hasNonBlockingFlag(fd), isOwned: false };
 }
 
 function hasNonBlockingFlag(fd: number): boolean {

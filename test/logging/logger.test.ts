@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -116,53 +116,73 @@ t.test('a line longer than a pipe takes whole is cut, and says so', async (t) =>
   t.match(line, { cutBytes: Number, line: /^\{"level":"info"/ });
 });
 
-t.test('a reader that stalls neither blocks the writer nor lets it grow', async (t) => {
-  // The child's stdout is a pipe that nobody reads until the child reports on stderr.
-  const script = `
-    import { createLogger } from '${new URL('../../lib/logging/logger.ts', import.meta.url)}';
-    let dropped = 0;
-    const logger = createLogger({ level: 'info', destinationFd: 1, name: 'child',
-      pendingBytesMax: 65536, onDrop: (n) => { dropped += n; } });
-    const start = performance.now();
-    for (let i = 0; i < 20000; i++) logger.info({ i, pad: 'x'.repeat(200) }, 'storm');
-    const ms = performance.now() - start;
-    process.stderr.write(JSON.stringify({ ms, dropped, same: dropped === logger.droppedLines() }));
-    process.stdin.once('data', () => {
-      setTimeout(() => logger.info({}, 'after'), 100);
-      setTimeout(() => process.exit(0), 200);
-    });`;
-  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', script]);
-  t.teardown(() => child.kill('SIGKILL'));
-  const [report] = await once(child.stderr, 'data');
-  const { ms, dropped, same } = JSON.parse(String(report));
-  t.ok(dropped > 15_000, `${dropped} lines dropped`);
-  t.ok(same);
-  t.ok(ms < 5000, `${Math.round(ms)} ms for 20,000 lines`);
-  let text = '';
-  child.stdout.on('data', (chunk) => {
-    text += chunk;
+/** Floods its stdout, tells on stderr what it cost, goes on when its stdin says so. */
+const FLOOD = `
+  import { createLogger } from '${new URL('../../lib/logging/logger.ts', import.meta.url)}';
+  let dropped = 0;
+  const logger = createLogger({ level: 'info', destinationFd: 1, name: 'child',
+    pendingBytesMax: 65536, onDrop: (n) => { dropped += n; } });
+  const start = performance.now();
+  for (let i = 0; i < 20000; i++) logger.info({ i, pad: 'x'.repeat(200) }, 'storm');
+  const ms = performance.now() - start;
+  process.stderr.write(JSON.stringify({ ms, dropped, same: dropped === logger.droppedLines() }));
+  process.stdin.once('data', () => {
+    setTimeout(() => logger.info({}, 'after'), 100);
+    setTimeout(() => process.exit(0), 200);
+  });`;
+const NODE = [process.execPath, '--input-type=module-typescript', '-e', FLOOD] as const;
+/** A pipe whose reader sleeps until it gets a line itself. */
+const PIPED = '{ "$@"; } | { read -r _ < "$GATE"; cat; }';
+
+/** How the child's output is connected; a socket is what node's own spawn makes. */
+const OUTPUTS: Readonly<Record<string, readonly string[]>> = {
+  'a socket': NODE,
+  'a pipe': ['sh', '-c', PIPED, 'sh', ...NODE],
+  // A container's pipe belongs to root: the child may write to it, but not open it again.
+  ...(process.getuid?.() === 0
+    ? {
+        'a pipe of another user': [
+          ...['sh', '-c', PIPED, 'sh', 'setpriv', '--reuid=10001', '--clear-groups'],
+          ...NODE,
+        ],
+      }
+    : {}),
+};
+
+for (const [output, [command = '', ...args]] of Object.entries(OUTPUTS)) {
+  t.test(`${output} whose reader stalls neither blocks us nor lets us grow`, async (t) => {
+    const gate = join(folder, `gate-${fileCount++}`);
+    spawnSync('mkfifo', [gate]);
+    const child = spawn(command, args, { env: { ...process.env, GATE: gate } });
+    t.teardown(() => child.kill('SIGKILL'));
+    const [report] = await once(child.stderr, 'data');
+    const { ms, dropped, same } = JSON.parse(String(report));
+    t.ok(dropped > 15_000, `${dropped} lines dropped`);
+    t.ok(same);
+    t.ok(ms < 5000, `${Math.round(ms)} ms for 20,000 lines`);
+    let text = '';
+    child.stdout.on('data', (chunk) => {
+      text += chunk;
+    });
+    if (output !== 'a socket') writeFileSync(gate, 'go\n');
+    child.stdin.write('go\n');
+    await once(child, 'close');
+    const lines = text
+      .split('\n')
+      .slice(0, -1)
+      .map((line): Line => JSON.parse(line));
+    const numbers = lines.map((line) => line['i']).filter((i) => typeof i === 'number');
+    const sorted = [...numbers].sort((a, b) => a - b);
+    t.same(numbers, sorted, 'what was kept is whole and in order');
+    t.ok(numbers.length > 100);
+    const told = lines.reduce((sum, line) => sum + Number(line['droppedLines'] ?? 0), 0);
+    t.equal(told, dropped, 'the log says how much is missing');
+    t.ok(
+      lines.some((line) => line['msg'] === 'after'),
+      'it goes on when the reader is back',
+    );
   });
-  child.stdin.write('go\n');
-  await once(child, 'close');
-  const lines = text
-    .split('\n')
-    .slice(0, -1)
-    .map((line): Line => JSON.parse(line));
-  const numbers = lines.map((line) => line['i']).filter((i) => typeof i === 'number');
-  t.same(
-    numbers,
-    [...numbers].sort((a, b) => a - b),
-    'what was kept is whole and in order',
-  );
-  t.equal(
-    lines.reduce((sum, line) => sum + Number(line['droppedLines'] ?? 0), 0),
-    dropped,
-  );
-  t.ok(
-    lines.some((line) => line['msg'] === 'after'),
-    'it goes on when the reader is back',
-  );
-});
+}
 
 t.test('a reader that is gone costs lines, not the process', async (t) => {
   const script = `
