@@ -144,7 +144,7 @@ t.test(
     t.teardown(() => world.stop());
     const socket = await rawClient(world.port);
     const parts: Buffer[] = [];
-    socket.on('data', (data) => parts.push(data));
+    socket.on('data', (data: Buffer) => parts.push(data));
     await until(() => world.hub.size === 1);
     let pings = 0;
     for (let i = 0; i < 60; i++) {
@@ -187,7 +187,7 @@ t.test('S31: who answers no ping is ended after two of them', async (t) => {
   const mute = await rawClient(world.port);
   const good = await new Client(world.port).open();
   const parts: Buffer[] = [];
-  mute.on('data', (data) => parts.push(data));
+  mute.on('data', (data: Buffer) => parts.push(data));
   await until(() => world.hub.size === 2);
   await until(() => world.hub.size === 1);
   const pings = parseFrames(Buffer.concat(parts)).filter(({ opcode }) => opcode === 9);
