@@ -1,6 +1,6 @@
 /** A fleet on a clock that a test moves, with real sockets to hosts on loopback. */
 import type { Test } from 'tap';
-import { SystemClock } from '../../lib/base/clock.ts';
+import { type Clock, SystemClock } from '../../lib/base/clock.ts';
 import type { HostRecord, HostStatus } from '../../lib/hosts/host.ts';
 import { DnsCache } from '../../lib/identity/dns.ts';
 import { createSharedSecureContext, guardedDialOptions } from '../../lib/identity/guard.ts';
@@ -57,7 +57,7 @@ export class Harness {
   firstCursorGate: () => Promise<void> = () => Promise.resolve();
   readonly fleet: Fleet;
 
-  constructor(t: Test, options: Partial<FleetOptions> = {}) {
+  constructor(t: Test, options: Partial<FleetOptions> = {}, fleetClock?: Clock) {
     const clock = new SystemClock();
     const dns = new DnsCache({ clock, metrics: this.metrics, isInsecureAllowed: true });
     const dialer = new Dialer(
@@ -77,7 +77,7 @@ export class Harness {
     this.fleet = new Fleet(
       { ...FLEET_DEFAULTS, ...options },
       {
-        clock: this.clock,
+        clock: fleetClock ?? this.clock,
         logger: silentLogger,
         metrics: this.metrics,
         dialer,

@@ -5,6 +5,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { encode } from '@atcute/cbor';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { nextTurn } from '../../lib/base/clock.ts';
 import { CERTIFICATE_PEM, KEY_PEM } from '../identity/certificate.ts';
 
 export type Connection = {
@@ -136,9 +137,10 @@ export function burst(frames: readonly Buffer[]): Buffer {
 /** Waits in real time until `condition` holds; throws after five seconds. */
 export async function until(condition: () => boolean, what = 'condition'): Promise<void> {
   const endMs = performance.now() + 5000;
-  while (!condition()) {
+  for (let turn = 0; !condition(); turn++) {
     if (performance.now() > endMs) throw new Error(`waited in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    if (turn < 50) await nextTurn();
+    else await settle(2);
   }
 }
 
