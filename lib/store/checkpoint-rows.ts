@@ -36,9 +36,13 @@ const SAVE = statement('checkpoint_save')`
     WHERE writer = $2 AND revision <= $3
     RETURNING true
   ), changed AS (
-    UPDATE hosts AS h SET cursor = c.host_seq
-    FROM moved, unnest($4::integer[], $5::bigint[]) AS c (id, host_seq)
-    WHERE h.id = c.id AND h.cursor IS DISTINCT FROM c.host_seq
+    UPDATE hosts AS h SET
+      cursor = c.host_seq,
+      replay_from = CASE WHEN c.is_replaying THEN h.replay_from END
+    FROM moved, unnest($4::integer[], $5::bigint[], $6::boolean[])
+      AS c (id, host_seq, is_replaying)
+    WHERE h.id = c.id AND (h.cursor IS DISTINCT FROM c.host_seq
+      OR (h.replay_from IS NOT NULL AND NOT c.is_replaying))
     RETURNING h.id
   )
   SELECT (SELECT count(*) FROM moved) AS moved_count,
@@ -94,6 +98,7 @@ export class CheckpointWriter {
       this.#revision,
       cursors.map((cursor) => cursor.hostId),
       cursors.map((cursor) => cursor.hostSeq),
+      cursors.map((cursor) => cursor.isReplaying === true),
     ]);
     if (rows[0]?.moved_count !== 1) {
       const message = 'another relay has taken over the checkpoint of this database';

@@ -18,6 +18,8 @@ export type HostRow = {
   readonly isInsecure: boolean;
   /** Last host seq that is durable in the log or finally rejected; null = none yet. */
   readonly cursor: number | null;
+  /** Records above this log seq may be beyond the cursor; null = those above the checkpoint. */
+  readonly replayFrom: number | null;
   /** Attempts to connect that failed in a row. */
   readonly failures: number;
   /** Most accounts taken from it; null = the configured default. */
@@ -37,10 +39,17 @@ export type HostChange = {
   readonly lastConnectedMs: number | null;
 };
 
-export type HostCursor = { readonly hostId: number; readonly hostSeq: number };
+export type HostCursor = {
+  readonly hostId: number;
+  readonly hostSeq: number;
+  /** The log still holds events of the host beyond this cursor, which it has yet to send again. */
+  readonly isReplaying?: boolean;
+};
+
+export type HostReplay = { readonly hostId: number; readonly logSeq: number };
 
 const PAGE = statement('hosts_page')`
-  SELECT id, hostname, status, is_insecure, cursor, failures, account_limit, limits,
+  SELECT id, hostname, status, is_insecure, cursor, replay_from, failures, account_limit, limits,
     (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
     (extract(epoch FROM last_connected_at) * 1000)::float8 AS last_connected_ms
   FROM hosts
@@ -49,7 +58,7 @@ const PAGE = statement('hosts_page')`
   LIMIT $2`;
 
 const FIND = statement('hosts_find')`
-  SELECT id, hostname, status, is_insecure, cursor, failures, account_limit, limits,
+  SELECT id, hostname, status, is_insecure, cursor, replay_from, failures, account_limit, limits,
     (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
     (extract(epoch FROM last_connected_at) * 1000)::float8 AS last_connected_ms
   FROM hosts
@@ -61,7 +70,7 @@ const INSERT = statement('hosts_insert')`
   INSERT INTO hosts AS h (hostname, is_insecure)
   VALUES ($1, $2)
   ON CONFLICT (hostname) DO UPDATE SET hostname = h.hostname
-  RETURNING id, hostname, status, is_insecure, cursor, failures, account_limit, limits,
+  RETURNING id, hostname, status, is_insecure, cursor, replay_from, failures, account_limit, limits,
     (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
     (extract(epoch FROM last_connected_at) * 1000)::float8 AS last_connected_ms,
     (xmax = 0) AS is_new`;
@@ -91,6 +100,11 @@ const SAVE_FIRST_CURSORS = statement('hosts_save_first_cursors')`
   FROM unnest($1::integer[], $2::bigint[]) AS c (id, host_seq)
   WHERE h.id = c.id AND h.cursor IS NULL`;
 
+const SAVE_REPLAYS = statement('hosts_save_replays')`
+  UPDATE hosts AS h SET replay_from = r.log_seq
+  FROM unnest($1::integer[], $2::bigint[]) AS r (id, log_seq)
+  WHERE h.id = r.id AND h.replay_from IS NULL`;
+
 const RESET_CURSOR = statement('hosts_reset_cursor')`
   UPDATE hosts SET cursor = $2 WHERE id = $1`;
 
@@ -100,6 +114,7 @@ type HostColumns = {
   status: string;
   is_insecure: boolean;
   cursor: number | null;
+  replay_from: number | null;
   failures: number;
   account_limit: number | null;
   limits: Record<string, number> | null;
@@ -208,6 +223,20 @@ export async function saveFirstCursors(
   await database.query(SAVE_FIRST_CURSORS, [hostIds, cursors.map((cursor) => cursor.hostSeq)]);
 }
 
+/**
+ * Notes for up to 1,000 hosts from where the log must be read to know what they will send again.
+ * The checkpoint that finds a host past all of it takes the note away. An older note stays.
+ */
+export async function saveReplays(
+  database: Database,
+  replays: readonly HostReplay[],
+): Promise<void> {
+  assert(replays.length <= BATCH_ROWS_MAX, 'too many rows for one statement');
+  if (replays.length === 0) return;
+  const hostIds = replays.map((replay) => replay.hostId);
+  await database.query(SAVE_REPLAYS, [hostIds, replays.map((replay) => replay.logSeq)]);
+}
+
 /** An operator's reset: null starts the host over at its live end. */
 export async function resetHostCursor(
   database: Database,
@@ -225,6 +254,7 @@ function toHostRow(row: HostColumns): HostRow {
     status: toHostStatus(row.status) ?? 'offline',
     isInsecure: row.is_insecure,
     cursor: row.cursor,
+    replayFrom: row.replay_from,
     failures: row.failures,
     accountLimit: row.account_limit,
     limits: row.limits ?? {},

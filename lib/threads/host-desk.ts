@@ -37,10 +37,14 @@ export class HostDesk {
     this.#options = options;
   }
 
-  /** All hosts with what their limits depend on; two queries per thousand hosts. */
-  async load(): Promise<HostRecord[]> {
+  /** All hosts as their rows. */
+  loadRows(): Promise<HostRow[]> {
+    return loadHosts(this.#options.database);
+  }
+
+  /** Rows with what the limits of their hosts depend on; one query per thousand hosts. */
+  async toRecords(rows: readonly HostRow[]): Promise<HostRecord[]> {
     const { database } = this.#options;
-    const rows = await loadHosts(database);
     const counts = new Map<number, number>();
     for (let i = 0; i < rows.length; i += ROWS_PER_QUERY_MAX) {
       const ids = rows.slice(i, i + ROWS_PER_QUERY_MAX).map((row) => row.id);
@@ -77,7 +81,7 @@ export class HostDesk {
       onFailure: onFailureOf('host_flush'),
     });
     const reconcile = async (): Promise<void> => {
-      for (const host of await this.load()) {
+      for (const host of await this.toRecords(await this.loadRows())) {
         if (!fleet.has(host.hostId)) fleet.addLater(host);
       }
     };

@@ -32,6 +32,7 @@ import {
   findHost,
   insertHost,
   saveFirstCursors,
+  saveReplays,
 } from '../store/host-rows.ts';
 import type { DatabasePool } from '../store/pool.ts';
 import { CHECKPOINT_DEFAULTS, Checkpointer } from '../upstream/checkpoint.ts';
@@ -47,6 +48,7 @@ import { recoverReplays } from './recover-replays.ts';
 const HOSTS_MAX = 65_536;
 const REPLAY_ENTRIES_MAX = 20_000_000;
 const CRAWLS_IN_FLIGHT_MAX = 64;
+const ROWS_PER_QUERY_MAX = 1000;
 const DRAIN_POLL_MS = 20;
 
 export type IngestParts = {
@@ -97,14 +99,19 @@ export class Ingest {
 
   /** The shards are ready: reads what may come twice, then subscribes to every host. */
   async start(): Promise<void> {
-    const { limits, regions, checkpoint, logger } = this.#parts;
-    const hosts = await this.hosts.load();
+    const { limits, regions, checkpoint, logger, database } = this.#parts;
+    const rows = await this.hosts.loadRows();
+    const hosts = await this.hosts.toRecords(rows);
     const view = new CommitView();
     new CommitReader(regions.commit).read(view);
     const log = new LogRecords(limits.logDir, realLogFiles);
     const { startSeq } = checkpoint;
-    const replayed = await recoverReplays(log, view, startSeq, hosts, this.#replay);
-    logger.info({ hosts: hosts.length, checkpointSeq: startSeq, replayed }, 'ingest starts');
+    const found = await recoverReplays(log, view, startSeq, rows, this.#replay);
+    for (let i = 0; i < found.replays.length; i += ROWS_PER_QUERY_MAX) {
+      await saveReplays(database, found.replays.slice(i, i + ROWS_PER_QUERY_MAX));
+    }
+    const fields = { hosts: hosts.length, checkpointSeq: startSeq, replayed: found.recordCount };
+    logger.info(fields, 'ingest starts');
     this.#checkpointer.start();
     this.fleet.start(hosts);
     this.hosts.start(this.fleet);
@@ -230,7 +237,11 @@ export class Ingest {
           routedNo: (shard) => (router.lastNo(shard) + 1) | 0,
           completedNo: (shard) => ((completed[shard]?.observe() ?? 0) + 1) | 0,
           durableSeq: () => durable.observe(),
-          takeChanged: () => this.fleet.cursors.takeChanged(),
+          // Until a host is past what the log has of it, its row must say so (recover-replays.ts).
+          takeChanged: () =>
+            this.fleet.cursors.takeChanged().map((cursor) => {
+              return { ...cursor, isReplaying: this.#replay.has(cursor.hostId) };
+            }),
         },
         save: async (cursors, seq) => {
           await checkpoint.save(seq, cursors);

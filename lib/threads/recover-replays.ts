@@ -1,27 +1,45 @@
 /**
  * What the log holds beyond the stored cursors, per host: frames that hosts will send again after
  * a crash and that must not be emitted twice (G9).
+ *
+ * The checkpoint goes on while a host has not been back yet, so records up to the checkpoint may
+ * be beyond that host's cursor: `replayFrom` in its row says from where on, until it is past them.
  * @thread main
  */
-import type { HostRecord } from '../hosts/host.ts';
+
 import type { RecordSource } from '../log/records.ts';
 import type { LogView } from '../log/segment-files.ts';
+import type { HostReplay, HostRow } from '../store/host-rows.ts';
 import type { ReplayFilter } from '../upstream/replay-filter.ts';
 
-/** Fills the filter with all records after the checkpoint; returns how many records it read. */
+export type RecoveredReplays = {
+  readonly recordCount: number;
+  /** Hosts that must be noted as replaying before the next checkpoint is made. */
+  readonly replays: readonly HostReplay[];
+};
+
+/** Fills the filter from the records that may be beyond the cursor of their host. */
 export async function recoverReplays(
   log: RecordSource,
   view: LogView,
   checkpointSeq: number,
-  hosts: readonly HostRecord[],
+  hosts: readonly Pick<HostRow, 'id' | 'cursor' | 'replayFrom'>[],
   filter: ReplayFilter,
-): Promise<number> {
-  const cursors = new Map(hosts.map((host) => [host.hostId, host.cursor]));
-  let count = 0;
-  await log.forEachRecord(checkpointSeq, view, (record) => {
-    filter.add(record.hostId, cursors.get(record.hostId) ?? null, record);
-    count += 1;
+): Promise<RecoveredReplays> {
+  const byId = new Map(hosts.map((host) => [host.id, host]));
+  let fromSeq = checkpointSeq;
+  for (const { replayFrom } of hosts) fromSeq = Math.min(fromSeq, replayFrom ?? checkpointSeq);
+  let recordCount = 0;
+  await log.forEachRecord(fromSeq, view, (record) => {
+    const host = byId.get(record.hostId);
+    if (record.seq > (host?.replayFrom ?? checkpointSeq)) {
+      filter.add(record.hostId, host?.cursor ?? null, record);
+      recordCount += 1;
+    }
     return undefined;
   });
-  return count;
+  const replays = hosts
+    .filter((host) => filter.has(host.id))
+    .map((host) => ({ hostId: host.id, logSeq: host.replayFrom ?? checkpointSeq }));
+  return { recordCount, replays };
 }
