@@ -1,5 +1,6 @@
 /**
- * Open connections per client address (S14). Connections of the operator's proxies are not
+ * Open HTTP connections per client address (S14). One that became a websocket counts no longer:
+ * consumers have limits of their own. Connections of the operator's proxies are not
  * counted: behind one stand many clients. Whoever is over the limit is cut off without an answer,
  * an answer would be one more thing to make us do.
  * @thread main
@@ -11,6 +12,8 @@ export class ConnectionLimit {
   readonly #perAddressMax: number;
   readonly #isTrusted: (address: string) => boolean;
   readonly #counts = new Map<string, number>();
+  /** Key of each counted connection. */
+  readonly #keys = new WeakMap<Socket, string>();
 
   constructor(perAddressMax: number, isTrusted: (address: string) => boolean) {
     this.#perAddressMax = perAddressMax;
@@ -34,10 +37,17 @@ export class ConnectionLimit {
       return;
     }
     this.#counts.set(key, count + 1);
-    socket.once('close', () => {
-      const left = (this.#counts.get(key) ?? 1) - 1;
-      if (left > 0) this.#counts.set(key, left);
-      else this.#counts.delete(key);
-    });
+    this.#keys.set(socket, key);
+    socket.once('close', () => this.release(socket));
   };
+
+  /** The connection is closed, or is no HTTP connection any more. */
+  release(socket: Socket): void {
+    const key = this.#keys.get(socket);
+    if (key === undefined) return;
+    this.#keys.delete(socket);
+    const left = (this.#counts.get(key) ?? 1) - 1;
+    if (left > 0) this.#counts.set(key, left);
+    else this.#counts.delete(key);
+  }
 }

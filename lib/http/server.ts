@@ -31,7 +31,7 @@ export type ApiServerOptions = {
   readonly port: number;
   /** Addresses and CIDR blocks whose X-Forwarded-For is believed. */
   readonly trustedProxies: readonly string[];
-  /** Open sockets in total, websockets included, and of one address. */
+  /** Open sockets in total, websockets included; of one address, without them. */
   readonly connectionsMax: number;
   readonly connectionsPerAddressMax: number;
   /** Requests of one address. */
@@ -48,7 +48,7 @@ export type ApiServerOptions = {
 
 export const API_SERVER_DEFAULTS = {
   connectionsMax: 10_000,
-  connectionsPerAddressMax: 400,
+  connectionsPerAddressMax: 256,
   requestsPerSecond: 50,
   requestsBurst: 300,
   headersMsMax: 5 * SECOND_MS,
@@ -171,9 +171,11 @@ export class ApiServer {
     server.maxConnections = connectionsMax;
     server.maxHeadersCount = HEADERS_PARSED_MAX;
     const isTrusted = (address: string): boolean => this.#addresses.isTrusted(address);
-    server.on('connection', new ConnectionLimit(connectionsPerAddressMax, isTrusted).onConnection);
+    const limit = new ConnectionLimit(connectionsPerAddressMax, isTrusted);
+    server.on('connection', limit.onConnection);
     server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
       if (isSubscription(request)) {
+        limit.release(socket);
         this.#deps.upgrades.handleUpgrade(request, socket, head, this.#addresses.of(request));
         return;
       }
