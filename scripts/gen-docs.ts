@@ -73,8 +73,8 @@ function metricsPage(): string {
   return [
     NOTE,
     '# Metrics',
-    'Served as `/metrics` by the liveness thread. Every series is there from the start, with zero.\n' +
-      'The unit is in the name. Series of the process itself (`process_*`) come on top.',
+    'Served as `/metrics` by the liveness thread. Every series is there from the start, with\n' +
+      'zero. The unit is in the name. Series of the process itself (`process_*`) come on top.',
     table(['Series', 'Type', 'Labels', 'Written by', 'Meaning'], [...rows, rejects]),
   ].join('\n\n');
 }
@@ -89,9 +89,9 @@ function rejectsPage(): string {
     NOTE,
     '# Reasons for which an event is not emitted',
     'Each is a label of `relay_reject_events_total`, the field `code` in the log, and part of\n' +
-      '`/explain`. Actions: *ignore* skips the frame; *drop* drops this event only; *strike* drops\n' +
-      'it and marks the host (three in ten minutes close the connection); *close* ends the\n' +
-      'connection at once.',
+      '`/explain`. Actions: *ignore* skips the frame; *drop* drops this event only; *strike*\n' +
+      'drops it and marks the host (three in ten minutes close the connection); *close* ends\n' +
+      'the connection at once.',
     table(['Code', 'Action', 'Meaning'], rows),
   ].join('\n\n');
 }

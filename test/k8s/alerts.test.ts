@@ -8,9 +8,9 @@ import { objectsIn, ofKind } from './objects.ts';
 const SERIES = new Map<string, ReadonlyMap<string, readonly string[]>>([
   [
     REJECT_FAMILY,
-    new Map([
+    new Map<string, readonly string[]>([
       ['reason', REJECT_CODES],
-      ['host_class', [...HOST_CLASSES]],
+      ['host_class', HOST_CLASSES],
     ]),
   ],
 ]);

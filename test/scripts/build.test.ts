@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import t from 'tap';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -11,7 +11,9 @@ t.test('D32: the build runs as an installed package does, and says its commit', 
   t.teardown(() => rmSync(OUT, { recursive: true, force: true }));
   const built = spawnSync(process.execPath, ['scripts/build.ts', '--out', OUT], { cwd: ROOT });
   t.equal(built.status, 0, String(built.stdout) + String(built.stderr));
-  const help = spawnSync(join(OUT, 'lib/main.js'), ['--help']);
+  // By its shebang, as npm's link to it is run; with this Node first in the path.
+  const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env['PATH']}` };
+  const help = spawnSync(join(OUT, 'lib/main.js'), ['--help'], { env });
   t.equal(help.status, 0, String(help.stderr));
   t.match(String(help.stdout), /RELAY_API_BIND/);
   const info: unknown = JSON.parse(readFileSync(join(OUT, 'build.json'), 'utf8'));
