@@ -7,6 +7,7 @@ import { hash } from 'node:crypto';
 import { assert } from '../base/assert.ts';
 import {
   CID_BYTES,
+  LINK_BYTES,
   MAJOR_ARRAY,
   MAJOR_BYTES,
   MAJOR_UINT,
@@ -19,14 +20,13 @@ import { DIRTY, type MstArena, NONE } from './mst-arena.ts';
 
 const OUT_BYTES_AT_START = 16 * 1024;
 const OUT_BYTES_KEPT_MAX = 1024 * 1024;
-/** Most bytes of an entry beside its key: heads, key names and two links. */
+/** Most bytes of an entry beside its key: heads, key names and two links. Also of a node's rest. */
 const ENTRY_BYTES_MAX = 112;
 
 export class TreeEncoder {
   readonly #tree: PartialTree;
   readonly #arena: MstArena;
   #out = Buffer.allocUnsafeSlow(OUT_BYTES_AT_START);
-  #outUsed = 0;
 
   constructor(tree: PartialTree) {
     this.#tree = tree;
@@ -57,11 +57,12 @@ export class TreeEncoder {
     const arena = this.#arena;
     const known = arena.nodeCidAt[node] as number;
     if (known !== DIRTY) return known;
+    const first = this.#tree.firstOf(node);
     let bytesMax = ENTRY_BYTES_MAX;
-    let entries = 0;
-    for (let item = this.#tree.firstOf(node); item !== NONE; item = this.#tree.nextOf(item)) {
+    let entryCount = 0;
+    for (let item = first; item !== NONE; item = this.#tree.nextOf(item)) {
       if (arena.isLeaf(item)) {
-        entries++;
+        entryCount++;
         bytesMax += (arena.itemKeyBytes[item] as number) + ENTRY_BYTES_MAX;
         continue;
       }
@@ -69,93 +70,95 @@ export class TreeEncoder {
       if (child !== NONE) arena.itemCidAt[item] = this.#encodedAt(child);
     }
     if (bytesMax > this.#out.length) this.#out = Buffer.allocUnsafeSlow(2 * bytesMax);
-    this.#write(node, entries);
-    const digest = hash('sha256', this.#out.subarray(0, this.#outUsed), 'latin1');
-    const cidAt = arena.addText(CID_PREFIX_DRISL + digest);
+    const bytes = writeNode(this.#out, arena, first, entryCount);
+    const cid = CID_PREFIX_DRISL + hash('sha256', this.#out.subarray(0, bytes), 'latin1');
+    const cidAt = arena.addText(cid);
     arena.nodeCidAt[node] = cidAt;
     return cidAt;
   }
+}
 
-  #write(node: number, entries: number): void {
-    const arena = this.#arena;
-    this.#outUsed = 0;
-    this.#bytes2(0xa2, 0x61);
-    this.#byte(0x65);
-    this.#head(MAJOR_ARRAY, entries);
-    const first = this.#tree.firstOf(node);
-    const left = arena.isChild(first) ? first : NONE;
-    let item = left === NONE ? first : this.#tree.nextOf(left);
-    let previous = NONE;
-    while (item !== NONE) {
-      assert(arena.isLeaf(item), 'two children side by side');
-      const next = this.#tree.nextOf(item);
-      const child = arena.isChild(next) ? next : NONE;
-      this.#writeEntry(item, previous, child);
-      previous = item;
-      item = child === NONE ? next : this.#tree.nextOf(child);
-    }
-    this.#bytes2(0x61, 0x6c);
-    this.#linkOrNull(left);
+/** Writes the node whose items begin with `first`; the CIDs of its children stand. Its length. */
+function writeNode(out: Buffer, arena: MstArena, first: number, entryCount: number): number {
+  out[0] = 0xa2;
+  out[1] = 0x61;
+  out[2] = 0x65;
+  let at = putHead(out, 3, MAJOR_ARRAY, entryCount);
+  const left = arena.isChild(first) ? first : NONE;
+  let leaf = left === NONE ? first : (arena.itemNext[left] as number);
+  let previous = NONE;
+  while (leaf !== NONE) {
+    assert(arena.isLeaf(leaf), 'two children side by side');
+    const next = arena.itemNext[leaf] as number;
+    const child = arena.isChild(next) ? next : NONE;
+    at = putEntry(out, at, arena, leaf, previous, child);
+    previous = leaf;
+    leaf = child === NONE ? next : (arena.itemNext[child] as number);
   }
+  out[at++] = 0x61;
+  out[at++] = 0x6c;
+  return putLink(out, at, arena, left);
+}
 
-  #writeEntry(leaf: number, previous: number, child: number): void {
-    const arena = this.#arena;
-    const keyAt = arena.itemKeyAt[leaf] as number;
-    const keyBytes = arena.itemKeyBytes[leaf] as number;
-    const prefixBytes = previous === NONE ? 0 : this.#sharedBytes(previous, leaf);
-    this.#bytes2(0xa4, 0x61);
-    this.#byte(0x6b);
-    this.#head(MAJOR_BYTES, keyBytes - prefixBytes);
-    this.#copy(keyAt + prefixBytes, keyAt + keyBytes);
-    this.#bytes2(0x61, 0x70);
-    this.#head(MAJOR_UINT, prefixBytes);
-    this.#bytes2(0x61, 0x74);
-    this.#linkOrNull(child);
-    this.#bytes2(0x61, 0x76);
-    this.#linkOrNull(leaf);
-  }
+function putEntry(
+  out: Buffer,
+  start: number,
+  arena: MstArena,
+  leaf: number,
+  previous: number,
+  child: number,
+): number {
+  const bytes = arena.bytes;
+  const keyAt = arena.itemKeyAt[leaf] as number;
+  const keyBytes = arena.itemKeyBytes[leaf] as number;
+  const prefixBytes = previous === NONE ? 0 : sharedBytes(arena, previous, keyAt, keyBytes);
+  let at = start;
+  out[at++] = 0xa4;
+  out[at++] = 0x61;
+  out[at++] = 0x6b;
+  at = putHead(out, at, MAJOR_BYTES, keyBytes - prefixBytes);
+  for (let i = prefixBytes; i < keyBytes; i++) out[at++] = bytes[keyAt + i] as number;
+  out[at++] = 0x61;
+  out[at++] = 0x70;
+  at = putHead(out, at, MAJOR_UINT, prefixBytes);
+  out[at++] = 0x61;
+  out[at++] = 0x74;
+  at = putLink(out, at, arena, child);
+  out[at++] = 0x61;
+  out[at++] = 0x76;
+  return putLink(out, at, arena, leaf);
+}
 
-  #sharedBytes(a: number, b: number): number {
-    const { bytes, itemKeyAt, itemKeyBytes } = this.#arena;
-    const aAt = itemKeyAt[a] as number;
-    const bAt = itemKeyAt[b] as number;
-    const max = Math.min(itemKeyBytes[a] as number, itemKeyBytes[b] as number);
-    let shared = 0;
-    while (shared < max && bytes[aAt + shared] === bytes[bAt + shared]) shared++;
-    return shared;
-  }
+/** How many bytes the key of a leaf shares with `bytes[keyAt, keyAt + keyBytes)`. */
+function sharedBytes(arena: MstArena, leaf: number, keyAt: number, keyBytes: number): number {
+  const bytes = arena.bytes;
+  const leafAt = arena.itemKeyAt[leaf] as number;
+  const max = Math.min(arena.itemKeyBytes[leaf] as number, keyBytes);
+  let shared = 0;
+  while (shared < max && bytes[leafAt + shared] === bytes[keyAt + shared]) shared++;
+  return shared;
+}
 
-  #linkOrNull(item: number): void {
-    if (item === NONE) {
-      this.#byte(NULL_BYTE);
-      return;
-    }
-    this.#bytes2(0xd8, 0x2a);
-    this.#bytes2(0x58, 0x25);
-    this.#byte(0);
-    const cidAt = this.#arena.itemCidAt[item] as number;
-    this.#copy(cidAt, cidAt + CID_BYTES);
-  }
+function putHead(out: Buffer, at: number, major: number, argument: number): number {
+  if (argument >= 24) return writeHead(out, at, major, argument);
+  out[at] = (major << 5) | argument;
+  return at + 1;
+}
 
-  #byte(byte: number): void {
-    this.#out[this.#outUsed++] = byte;
+/** The CID of an item as a link; null where there is no item. */
+function putLink(out: Buffer, at: number, arena: MstArena, item: number): number {
+  if (item === NONE) {
+    out[at] = NULL_BYTE;
+    return at + 1;
   }
-
-  #bytes2(first: number, second: number): void {
-    this.#out[this.#outUsed++] = first;
-    this.#out[this.#outUsed++] = second;
-  }
-
-  #head(major: number, argument: number): void {
-    if (argument < 24) this.#byte((major << 5) | argument);
-    else this.#outUsed = writeHead(this.#out, this.#outUsed, major, argument);
-  }
-
-  #copy(from: number, to: number): void {
-    const bytes = this.#arena.bytes;
-    const out = this.#out;
-    let at = this.#outUsed;
-    for (let i = from; i < to; i++) out[at++] = bytes[i] as number;
-    this.#outUsed = at;
-  }
+  out[at] = 0xd8;
+  out[at + 1] = 0x2a;
+  out[at + 2] = 0x58;
+  out[at + 3] = 0x25;
+  out[at + 4] = 0;
+  const bytes = arena.bytes;
+  const cidAt = arena.itemCidAt[item] as number;
+  const target = at + LINK_BYTES - CID_BYTES;
+  for (let i = 0; i < CID_BYTES; i++) out[target + i] = bytes[cidAt + i] as number;
+  return at + LINK_BYTES;
 }

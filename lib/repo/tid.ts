@@ -11,7 +11,7 @@ export function isTid(text: string): boolean {
   return TID.test(text);
 }
 
-/** Microseconds since 1970 of a valid TID; below 2^53, so exact. */
+/** Microseconds since 1970 of a valid TID: exact up to the year 2255, rounded above. */
 export function tidMicros(tid: string): number {
   let micros = 0;
   for (let i = 0; i < TIME_CHARS; i++) {

@@ -34,6 +34,7 @@ export class FleetHost {
   readonly #server: Server;
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   readonly #readers = new Set<Reader>();
+  readonly #poison = new Set<number>();
   #port = 0;
 
   private constructor(name: string, seqStart: number) {
@@ -81,7 +82,18 @@ export class FleetHost {
     return this.#seq;
   }
 
-  /** Adds an event to the stream. `isTruth: false` for what a relay must not pass on. */
+  /** What a relay must pass on. */
+  get truth(): SentFrame[] {
+    return this.sent.filter((frame) => !this.#poison.has(frame.seq));
+  }
+
+  /** Adds a frame to the stream that no relay may pass on. */
+  sendPoison(did: string, seq: number, bytes: Buffer): void {
+    this.#poison.add(seq);
+    this.send(did, seq, bytes);
+  }
+
+  /** Adds an event to the stream. */
   send(did: string, seq: number, bytes: Buffer): void {
     this.sent.push({ seq, did, bytes });
     for (const reader of this.#readers) this.#pump(reader);

@@ -14,7 +14,7 @@ export type FleetOptions = {
   readonly seed: number;
 };
 
-type FleetAccount = {
+export type FleetAccount = {
   readonly repo: SignedRepo;
   readonly host: FleetHost;
   readonly handle: string;
@@ -64,7 +64,7 @@ export class Fleet {
   }
 
   get sentCount(): number {
-    return this.hosts.reduce((sum, host) => sum + host.sent.length, 0);
+    return this.hosts.reduce((sum, host) => sum + host.truth.length, 0);
   }
 
   /** One event somewhere, as a user would cause it; a new account comes with its four. */
