@@ -135,3 +135,15 @@ export async function until(
   }
   return true;
 }
+
+/** Signals every process of a cluster, as SIGSTOP to freeze it; gives those that it reached. */
+export function signalAll(pids: readonly number[], signal: NodeJS.Signals): number[] {
+  return pids.filter((pid) => {
+    try {
+      return process.kill(pid, signal);
+    } catch {
+      // A short-lived child ended in between.
+      return false;
+    }
+  });
+}

@@ -1,5 +1,5 @@
 /** The built-in PostgreSQL where the machine is unkind: files, rights, room. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -26,8 +26,12 @@ t.test('stale lock files of a reused process id do not stop a start', async (t) 
   const first = await startEmbedded(embeddedOptions(dataDir));
   await first.stop();
   const clusterDir = join(dataDir, 'postgres');
-  // As after the kill of a container: the file names a process that is somebody else's.
-  const lines = [process.pid, clusterDir, 1, 5432, clusterDir, '', '  1 2', 'ready   '];
+  // As after the kill of a container: the file names a process that is somebody else's. PostgreSQL
+  // itself would believe it where that process runs as its own user.
+  const ids = isRoot ? { uid: 65534, gid: 65534 } : {};
+  const stranger = spawn('sleep', ['60'], { stdio: 'ignore', ...ids });
+  t.teardown(() => stranger.kill('SIGKILL'));
+  const lines = [stranger.pid, clusterDir, 1, 5432, clusterDir, '', '  1 2', 'ready   '];
   writeFileSync(join(clusterDir, 'postmaster.pid'), `${lines.join('\n')}\n`);
   writeFileSync(join(clusterDir, '.s.PGSQL.5432.lock'), `${lines.join('\n')}\n`);
   const second = await startEmbedded(embeddedOptions(dataDir));

@@ -10,6 +10,7 @@ import {
   clock,
   embeddedOptions,
   run,
+  signalAll,
   startServer,
   tempDir,
   until,
@@ -78,14 +79,22 @@ t.test('a left-over server that is frozen or has other settings is replaced', as
   t.match(await run(other.connection, 'SHOW max_connections'), [{ max_connections: '20' }]);
   await other.release();
 
-  for (const pid of clusterProcesses(clusterDir)) process.kill(pid, 'SIGSTOP');
+  signalAll(clusterProcesses(clusterDir), 'SIGSTOP');
   const startMs = clock.monoMs();
   const options = { connectionsMax: 20, stopMsMax: 200, probeMs: 200 };
   const third = await startEmbedded(embeddedOptions(dataDir, options));
   t.equal(third.isAdopted, false, 'a frozen one is not adopted');
   t.ok(await answers(third.connection));
   t.ok(clock.monoMs() - startMs < 10_000);
-  await third.stop();
+
+  // A frozen child outlives its postmaster and holds the shared memory.
+  await third.release();
+  const child = clusterProcesses(clusterDir).find((pid) => pid !== third.pid) ?? 0;
+  process.kill(child, 'SIGSTOP');
+  process.kill(third.pid, 'SIGKILL');
+  const fourth = await startEmbedded(embeddedOptions(dataDir, options));
+  t.ok(await answers(fourth.connection), 'orphans are ended');
+  await fourth.stop();
 });
 
 t.test('the watcher brings a killed server back; clients only see an error', async (t) => {
@@ -102,7 +111,7 @@ t.test('stopCluster ends a server that ignores a fast stop', async (t) => {
   const clusterDir = join(dataDir, 'postgres');
   const server = await startEmbedded(embeddedOptions(dataDir));
   await server.release();
-  for (const pid of clusterProcesses(clusterDir)) process.kill(pid, 'SIGSTOP');
+  signalAll(clusterProcesses(clusterDir), 'SIGSTOP');
   await stopCluster(server.pid, clusterDir, clock, { fastMs: 100, immediateMs: 100 });
   t.same(clusterProcesses(clusterDir), []);
 });
