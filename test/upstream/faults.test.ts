@@ -16,7 +16,7 @@ async function connect(
   const pds = await startPds(t);
   const h = new Harness(t, options);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1, 'the connection');
+  await h.connected(pds);
   return { pds, h };
 }
 
@@ -24,7 +24,7 @@ async function reconnect(h: Harness, pds: Pds): Promise<void> {
   const count = pds.connections.length;
   await until(() => h.stats().state === 'backoff', 'back-off');
   await h.retry();
-  await until(() => pds.connections.length === count + 1, 'the reconnect');
+  await h.connected(pds, count + 1);
 }
 
 t.test('H5, H6: garbage is dropped with a strike, the third closes', async (t) => {

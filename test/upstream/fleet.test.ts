@@ -56,7 +56,7 @@ t.test('D2: a host just asked for dials at once, while others wait for their tur
   const h = new Harness(t);
   h.fleet.start([hostOf(NOBODY, { hostId: 1 }), hostOf(NOBODY, { hostId: 2 })]);
   h.fleet.add(hostOf(pds, { hostId: 3 }));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds, 1, 3);
   t.equal(h.dialed.length, 1, 'with no tick in between');
   h.fleet.add(hostOf(pds, { hostId: 1 }));
   t.equal(h.dialed.length, 2, 'one that waits for its turn need not');
@@ -82,7 +82,7 @@ t.test('C7: a ban during the back-off: no further connection', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   pds.last.ws.close();
   await until(() => h.stats().state === 'backoff');
   h.fleet.ban(1);
@@ -105,7 +105,7 @@ t.test('C7: a ban during the dial and while open ends both', async (t) => {
   await settle();
   t.equal(pds.connections.length, 0);
   h.fleet.unban(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   h.fleet.ban(1);
   await until(() => pds.openCount === 0);
   pds.connections[0]?.ws.send(eventFrame(101));
@@ -227,7 +227,7 @@ t.test('the cursor of a removed host still goes to the next checkpoint', async (
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   pds.last.ws.send(eventFrame(101));
   await until(() => h.sink.taken.length === 1);
   h.fleet.remove(1);
@@ -259,7 +259,8 @@ t.test('gauges say what is', async (t) => {
   const h = new Harness(t);
   h.fleet.add(hostOf(pds, { hostId: 1 }));
   h.fleet.add(hostOf(NOBODY, { hostId: 2, status: 'offline' }));
-  await until(() => pds.connections.length === 1 && h.stats(2).state === 'backoff');
+  await h.connected(pds);
+  await until(() => h.stats(2).state === 'backoff');
   await h.pass(SECOND_MS);
   t.equal(h.metrics.read('relay_upstream_connections_count'), 1);
   t.equal(h.metrics.read('relay_hosts_state_count:active'), 1);
@@ -274,7 +275,7 @@ t.test('G25: after stop nothing is taken any more', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   const closed = new Promise<number>((resolve) => pds.last.ws.on('close', resolve));
   h.fleet.stop();
   pds.last.ws.send(eventFrame(101));
@@ -300,7 +301,7 @@ t.test('a host is offline after several failures, and active once it answers', a
   t.teardown(() => back.close());
   await until(() => h.stats().state === 'backoff');
   await h.retry();
-  await until(() => back.connections.length === 1);
+  await h.connected(back);
   t.same(h.statuses, [
     [1, 'offline'],
     [1, 'active'],

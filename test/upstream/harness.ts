@@ -14,7 +14,7 @@ import { ReplayFilter } from '../../lib/upstream/replay-filter.ts';
 import type { FrameMeta, FrameSink } from '../../lib/upstream/sink.ts';
 import type { HostStats } from '../../lib/upstream/stats.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
-import { Pds, type PdsOptions } from './pds.ts';
+import { Pds, type PdsOptions, until } from './pds.ts';
 
 const secureContext = createSharedSecureContext();
 
@@ -102,6 +102,12 @@ export class Harness {
     const stats = this.fleet.stats(hostId);
     if (stats === undefined) throw new Error('no such host');
     return stats;
+  }
+
+  /** Waits until both sides have their `count`-th connection. */
+  async connected(pds: Pds, count = 1, hostId = 1): Promise<void> {
+    const isOpen = (): boolean => this.stats(hostId).connects === count;
+    await until(() => pds.connections.length >= count && isOpen(), `connection ${count}`);
   }
 
   /** Moves the clock to just after the next attempt to connect. */

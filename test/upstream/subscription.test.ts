@@ -10,14 +10,14 @@ t.test('resumes from the stored cursor, then exactly after the last routed seq',
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   t.equal(pds.last.cursor, '100');
   for (const seq of range(101, 150)) pds.last.ws.send(eventFrame(seq));
   await until(() => h.sink.taken.length === 50);
   pds.last.ws.close(1001);
   await until(() => h.stats().state === 'backoff');
   await h.retry();
-  await until(() => pds.connections.length === 2);
+  await h.connected(pds, 2);
   t.equal(pds.last.cursor, '150');
   for (const seq of range(151, 160)) pds.last.ws.send(eventFrame(seq));
   await until(() => h.sink.taken.length === 60);
@@ -46,7 +46,7 @@ t.test('H36, H37: seqs that repeat or go back are dropped and counted, not the h
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   for (const seq of [1000, 1000, 5, 2000]) pds.last.ws.send(eventFrame(seq));
   await until(() => h.sink.taken.length === 2);
   t.same(h.sink.seqs(), [1000, 2000]);
@@ -59,7 +59,7 @@ t.test('H35, H38: a seq out of range moves no cursor, a jump does', async (t) =>
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   const tooLarge = eventFrame(2 ** 53 - 1)
     .toString('hex')
     .replace('001fffffffffffff', '0020'.padEnd(16, '0'));
@@ -76,7 +76,7 @@ t.test(
     const pds = await startPds(t);
     const h = new Harness(t);
     h.fleet.add(hostOf(pds));
-    await until(() => pds.connections.length === 1);
+    await h.connected(pds);
     pds.last.ws.send(eventFrame(2 ** 53 - 1));
     pds.last.socket.write(burst(range(1, 1000).map((seq) => eventFrame(seq))));
     await until(() => h.stats().state === 'backoff');
@@ -88,7 +88,7 @@ t.test('H39, A49: a host that restarts its numbering is accepted and flagged', a
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   for (const seq of [1, 2, 3]) pds.last.ws.send(eventFrame(seq));
   await until(() => h.sink.taken.length === 3);
   t.same(h.sink.seqs(), [1, 2, 3]);
@@ -100,7 +100,7 @@ t.test('pause: the rest of the chunk is parked, order is kept, nothing is lost',
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   h.sink.roomLeft = 10;
   pds.last.socket.write(burst(range(301, 600).map((seq) => eventFrame(seq))));
   await until(() => h.stats().state === 'paused');
@@ -130,7 +130,7 @@ t.test('pause: a paused socket is not read, the host feels it', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   h.sink.roomLeft = 0;
   let seq = 100;
   const frame = (): Buffer => eventFrame(++seq, undefined, 100_000);
@@ -149,7 +149,7 @@ t.test('pause: what was parked when the host hung up comes again', async (t) => 
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   h.sink.roomLeft = 5;
   pds.last.socket.write(burst(range(101, 120).map((seq) => eventFrame(seq))));
   await until(() => h.stats().framesParked === 15);
@@ -158,7 +158,7 @@ t.test('pause: what was parked when the host hung up comes again', async (t) => 
   t.equal(h.stats().bytesParked, 0);
   h.sink.roomLeft = Number.POSITIVE_INFINITY;
   await h.retry();
-  await until(() => pds.connections.length === 2);
+  await h.connected(pds, 2);
   t.equal(pds.last.cursor, '105');
 });
 
@@ -167,7 +167,7 @@ t.test('S31: deadlines stand still while paused, and run again afterwards', asyn
   let pings = 0;
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   pds.last.ws.on('ping', () => pings++);
   h.sink.roomLeft = 0;
   pds.last.ws.send(eventFrame(101));
@@ -189,7 +189,7 @@ t.test('S31: a host that is gone without a word is noticed', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   pds.last.ws.pause();
   await h.pass(70 * SECOND_MS);
   t.equal(h.stats().state, 'open');
@@ -202,7 +202,7 @@ t.test('G19: a host over its rate is paused until the window frees, never droppe
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds, { accountCount: 0, isTrusted: false }));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   pds.last.socket.write(burst(range(101, 250).map((seq) => eventFrame(seq))));
   await until(() => h.stats().state === 'paused');
   t.match(h.stats(), { pauseReason: 'rate', status: 'active' });
@@ -217,7 +217,7 @@ t.test('a host over its hourly rate is throttled, and active again afterwards', 
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   const { limits } = h.stats();
   const names = Object.fromEntries(limits.map(({ name, max }) => [name, max]));
   h.fleet.setLimits(1, { ...names, eventsPerHour: 10 } as never);
@@ -237,7 +237,7 @@ t.test('S50: an operator stops the intake of one host, then of all', async (t) =
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   h.fleet.setPaused(true, 1);
   pds.last.ws.send(eventFrame(101));
   await until(() => h.stats().pauseReason === 'operator');
@@ -258,7 +258,7 @@ t.test('G9: the cursor before the first frame is stored before that frame is rou
   const stored = Promise.withResolvers<void>();
   h.firstCursorGate = () => stored.promise;
   h.fleet.add(hostOf(pds, { cursor: null }));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   t.equal(pds.last.cursor, null);
   for (const seq of [500, 501, 502]) pds.last.ws.send(eventFrame(seq));
   await until(() => h.stats().pauseReason === 'first_cursor');
@@ -280,14 +280,14 @@ t.test('G17: the first frame waits for the store, and comes again after a reconn
     if (isDown) throw new Error('no database');
   };
   h.fleet.add(hostOf(pds, { cursor: null }));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   pds.last.ws.send(eventFrame(500));
   await until(() => tries === 1);
   await h.pass(MINUTE_MS);
   t.ok(tries > 3 && tries < 30, `${tries} tries in a minute`);
   h.fleet.disconnect(1);
   await h.retry();
-  await until(() => pds.connections.length === 2);
+  await h.connected(pds, 2);
   t.equal(pds.last.cursor, '499', 'where its first frame is, though nothing is stored');
   pds.last.ws.send(eventFrame(500));
   isDown = false;
@@ -314,7 +314,7 @@ t.test('H11: FutureCursor makes idle; one probe from 0 after the back-off', asyn
   pds.last.ws.close();
   await until(() => h.stats().state === 'backoff');
   await h.retry();
-  await until(() => pds.connections.length === 3);
+  await h.connected(pds, 3);
   t.equal(pds.last.cursor, '2', 'then as always');
 });
 
@@ -339,13 +339,13 @@ t.test('H12, H13: other error frames end the connection; it resumes with back-of
     const pds = await startPds(t);
     const h = new Harness(t);
     h.fleet.add(hostOf(pds));
-    await until(() => pds.connections.length === 1);
+    await h.connected(pds);
     pds.last.ws.send(eventFrame(101));
     pds.last.ws.send(frame);
     await until(() => h.stats().state === 'backoff');
     t.match(h.stats(), { status: 'active', lastError: { cause: 'error_frame' } });
     await h.retry();
-    await until(() => pds.connections.length === 2);
+    await h.connected(pds, 2);
     t.equal(pds.last.cursor, '101');
   }
 });
@@ -354,7 +354,7 @@ t.test('H14: OutdatedCursor is logged and counted, nothing else', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   pds.last.ws.send(infoFrame('OutdatedCursor'));
   pds.last.ws.send(eventFrame(5000));
   await until(() => h.sink.taken.length === 1);
@@ -366,7 +366,7 @@ t.test('H8, H10: unknown kinds are ignored, without a strike', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
-  await until(() => pds.connections.length === 1);
+  await h.connected(pds);
   const unknown = Buffer.from('a2617464236e6577626f7001a0', 'hex');
   const otherOp = Buffer.from('a1626f7002a0', 'hex');
   for (let i = 0; i < 5; i++) {
