@@ -156,7 +156,7 @@ function isKeyTwice(buf: Buffer, at: number, keyEndAt: number, index: number, op
   if (index === 0) return false;
   if (op.isCanonical) {
     const order = compareKeys(buf, keysAt[index - 1] as number, at, keyEndAt);
-    if (order <= 0) return order === 0;
+    if (order < 0) return false;
     op.isCanonical = false;
   }
   for (let i = 0; i < index; i++) {

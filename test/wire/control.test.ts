@@ -90,6 +90,7 @@ t.test('H13: an error frame that is not even that', async (t) => {
     ['body is no CBOR', frame(ERROR, raw('a1 65 6572726f72 61ff')), 'wire_cbor_bad'],
     ['a third object', Buffer.concat([encodeErrorFrame('X', ''), cbor(0)]), 'frame_trailing_bytes'],
     ['an info frame without a name', frame(INFO, { error: 'X' }), 'wire_field_missing'],
+    ['of an op we do not know', frame({ op: 2 }, { error: 'X' }), 'frame_op_unknown'],
     ['an event', commitFrame(), 'frame_header_bad'],
     ['no header', Buffer.alloc(0), 'frame_header_bad'],
   ];

@@ -27,6 +27,7 @@ import {
 } from './frames.ts';
 import { check, EVENT, PASS, type Row } from './verdicts.ts';
 
+const BAD = 'wire_cbor_bad';
 const HEADER = cbor({ op: 1, t: '#commit' });
 
 /** A commit frame under another header. */
@@ -171,6 +172,22 @@ const FRAMING: readonly Row[] = [
     'frame_header_bad',
     'frame_header_bad',
   ],
+  [
+    'H21: ops head not shortest',
+    commitFrame({ ops: raw('9800') }),
+    'wire_cbor_bad',
+    'wire_cbor_bad',
+  ],
+  [
+    'H21: head of an operation not shortest',
+    commitFrame({ ops: [raw('b800')] }),
+    'wire_cbor_bad',
+    'wire_cbor_bad',
+  ],
+  ['CB-3: integer key in an operation', commitFrame({ ops: [raw('a10000')] }), EVENT, BAD],
+  ['CB-4: empty key in an operation', commitFrame({ ops: [raw('a16000')] }), EVENT, BAD],
+  ['CB-3: integer key in the payload', under({ op: 1, t: '#commit' }, raw('a10000')), BAD, BAD],
+  ['CB-3: integer key in the header', under(raw('a10000')), BAD, BAD],
   ['H24: undefined', withEntry('f7'), EVENT, 'wire_cbor_bad'],
   [
     'H24: undefined for an optional field',

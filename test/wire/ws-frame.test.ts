@@ -77,6 +77,7 @@ t.test('headers that we would not write', async (t) => {
     ['65,535 in 64 bits', '827f000000000000ffff'],
     ['over 5,000,000', '827f00000000004c4b41'],
     ['2^32', '827f0000000100000000'],
+    ['2^56 and a good one', '827f0100000000010000'],
     ['zeros', '0000'],
   ];
   for (const [name, hex] of rows) {
@@ -161,6 +162,7 @@ t.test('the walk: every cut and every bad frame has its answer', async (t) => {
   t.equal(readWireFrame(info, 0, info.length, found), WIRE_BAD, 'no event');
   t.equal(wireFrameEnd(info, 0, info.length), info.length, 'but a frame');
   const empty = wrapMessage(Buffer.alloc(0));
+  t.equal(wireFrameEnd(empty, 0, empty.length), empty.length, 'an empty frame has an end');
   t.equal(readWireFrame(empty, 0, empty.length, found), WIRE_BAD, 'an empty message');
   t.equal(WS_HEADER_BYTES_MAX, 10);
 });
