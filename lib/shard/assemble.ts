@@ -30,7 +30,7 @@ import { IdentityRefresher } from './identity-refresher.ts';
 import { Judge } from './judge.ts';
 import { Outbox } from './outbox.ts';
 import { Quarantine } from './quarantine.ts';
-import { type RebuildParts, type Rebuilt, rebuildShard } from './rebuild.ts';
+import { type RebuildParts, rebuildShard, type Waiting } from './rebuild.ts';
 import { Reports } from './reports.ts';
 import { fillAccount } from './rows.ts';
 import { Shard } from './shard.ts';
@@ -54,6 +54,7 @@ export class ShardAssembly {
   readonly #database: DatabasePool;
   readonly #resolver: IdentityResolver;
   readonly #cache: AccountCache;
+  readonly #ingest: RingConsumer;
   readonly #arena: HeldArena;
   readonly #outbox: Outbox;
   #loader: AccountLoader | undefined;
@@ -74,6 +75,7 @@ export class ShardAssembly {
     });
     this.#resolver = createResolver(context);
     this.#cache = new AccountCache(task.accountCountMax);
+    this.#ingest = new RingConsumer(this.#memory('ingest'));
     this.#arena = new HeldArena(this.#memory('held'));
     this.holds = new Holds(this.#arena);
     this.#outbox = new Outbox(this.#memory('verified'), words.bell('bellPersist'));
@@ -84,7 +86,7 @@ export class ShardAssembly {
   }
 
   /** Learns where the shard stands. May be called again after it threw (database down). */
-  rebuild(): Promise<Rebuilt> {
+  rebuild(): Promise<readonly Waiting[]> {
     const { task, clock, words } = this.#context;
     const parts: RebuildParts = {
       clock,
@@ -98,6 +100,8 @@ export class ShardAssembly {
         upsertAccounts: (rows) => upsertAccounts(this.#database, rows),
         upsertIdentities: (rows) => upsertIdentities(this.#database, rows),
       },
+      ingest: this.#ingest,
+      taken: words.shardWriter('taken', task.shard),
       arena: this.#arena,
       outbox: this.#outbox,
       addAccount: (account) => this.#cache.add(account),
@@ -106,7 +110,7 @@ export class ShardAssembly {
   }
 
   /** The running shard; `poisonNo` is the input that ended predecessors twice, or 0. */
-  finish(rebuilt: Rebuilt, poisonNo: number): Shard {
+  finish(waiting: readonly Waiting[], poisonNo: number): Shard {
     const { task, clock, logger, metrics, words } = this.#context;
     const bell = words.shardBell(task.shard);
     const refresher = this.#createRefresher(bell);
@@ -119,7 +123,7 @@ export class ShardAssembly {
       clock,
       logger,
       metrics,
-      ingest: new RingConsumer(this.#memory('ingest')),
+      ingest: this.#ingest,
       arena: this.#arena,
       holds: this.holds,
       outbox: this.#outbox,
@@ -137,7 +141,6 @@ export class ShardAssembly {
       isTrusted: (hostname) => isTrustedHost(hostname, task.trustedDomains),
       wantAccount: (did) => loader.want(did),
       onDirty: (account) => this.#writes?.add(account),
-      answered: rebuilt.answered,
       poisonNo,
       onFrame: chaosHook(task),
     });
@@ -158,7 +161,7 @@ export class ShardAssembly {
       metrics,
       periodMs: task.flushPeriodMs,
     });
-    for (const { did, entry } of rebuilt.waiting) {
+    for (const { did, entry } of waiting) {
       const queue = this.holds.adopt(did, 'state', entry);
       this.holds.markReady(queue);
     }

@@ -4,17 +4,23 @@
  *
  *   1. log from the checkpoint to the commit cell  → account rows in PostgreSQL (guarded by seq)
  *   2. verified ring, what is not durable yet      → live state and pending effects
- *   3. verified ring and held arena                → inputs that are answered or held already
+ *   3. verified ring and held arena                → inputs that are answered or held already: the
+ *                                                    ingest ring is released behind the last one
  *   4. held arena                                  → frames that go on waiting
+ *
+ * The ingest ring is released before the verified ring is: should this thread die too, its own
+ * successor must find the same answers as long as it finds the same inputs.
  *
  * Needs PostgreSQL and waits for it; the shard's ring, and so its sockets, wait with it.
  * @thread verify
  */
 import type { Clock } from '../base/clock.ts';
 import type { LogRecord, RecordSource } from '../log/records.ts';
+import type { RingConsumer } from '../ring/consumer.ts';
 import type { HeldArena } from '../ring/held-arena.ts';
-import { IngestRecord } from '../ring/ingest-record.ts';
+import { INGEST_NO, IngestRecord } from '../ring/ingest-record.ts';
 import { type CommitReader, CommitView } from '../shared/commit-cell.ts';
+import type { PositionWriter } from '../shared/position.ts';
 import { shardOf } from '../wire/did-hash.ts';
 import type { Kind } from '../wire/kinds.ts';
 import { Account } from './account.ts';
@@ -35,6 +41,8 @@ export type RebuildParts = {
   commit: CommitReader;
   checkpointSeq: number;
   rows: AccountSource & AccountSink;
+  ingest: RingConsumer;
+  taken: PositionWriter;
   arena: HeldArena;
   outbox: Outbox;
   addAccount: (account: Account) => void;
@@ -42,20 +50,18 @@ export type RebuildParts = {
 
 export type Waiting = { readonly did: string; readonly entry: number };
 
-export type Rebuilt = {
-  /** Inputs that need no answer any more, though they may still be in the ingest ring. */
-  readonly answered: Set<number>;
-  /** Entries of the held arena that wait, in order. */
-  readonly waiting: readonly Waiting[];
-};
-
-export async function rebuildShard(parts: RebuildParts): Promise<Rebuilt> {
+/** Entries of the held arena that wait for an answer, in order. */
+export async function rebuildShard(parts: RebuildParts): Promise<readonly Waiting[]> {
   const view = new CommitView();
   parts.commit.read(view);
   await replayLog(parts, view);
-  const pending = pendingDids(parts, view.heads[parts.shard] as number);
-  await loadPending(parts, pending.dids);
-  return adoptHeld(parts, pending.answered);
+  const durableHead = view.heads[parts.shard] as number;
+  const { answered, dids } = findAnswered(parts, durableHead);
+  const accounts = await loadPending(parts, dids);
+  // From here on without a pause: nothing may come between the two releases.
+  skipAnswered(parts, answered);
+  restorePending(parts, durableHead, accounts);
+  return adoptHeld(parts, answered);
 }
 
 async function replayLog(parts: RebuildParts, view: CommitView): Promise<void> {
@@ -89,8 +95,8 @@ async function writeDeltas(parts: RebuildParts, deltas: Map<string, Delta>): Pro
   }
 }
 
-/** Which inputs have left an event in the verified ring, and whose events are not durable yet. */
-function pendingDids(parts: RebuildParts, durableHead: number) {
+/** Inputs with an event in the verified ring, and the accounts of events not durable yet. */
+function findAnswered(parts: RebuildParts, durableHead: number) {
   const replayer = new Replayer();
   const answered = new Set<number>();
   const dids = new Set<string>();
@@ -99,16 +105,16 @@ function pendingDids(parts: RebuildParts, durableHead: number) {
     const frame = bytes.subarray(record.frameStart, record.frameEnd);
     if (!isDurable) dids.add(replayer.didOf(frame, record.kind as Kind));
   });
-  return { answered, dids: { durableHead, all: [...dids] } };
+  return { answered, dids: [...dids] };
 }
 
 async function loadPending(
   parts: RebuildParts,
-  dids: { durableHead: number; all: string[] },
-): Promise<void> {
+  dids: readonly string[],
+): Promise<Map<string, Account>> {
   const accounts = new Map<string, Account>();
-  for (let i = 0; i < dids.all.length; i += ROWS_PER_QUERY_MAX) {
-    const chunk = dids.all.slice(i, i + ROWS_PER_QUERY_MAX);
+  for (let i = 0; i < dids.length; i += ROWS_PER_QUERY_MAX) {
+    const chunk = dids.slice(i, i + ROWS_PER_QUERY_MAX);
     const known = new Map((await parts.rows.loadAccounts(chunk)).map((row) => [row.did, row]));
     for (const did of chunk) {
       const account = new Account(did);
@@ -116,8 +122,38 @@ async function loadPending(
       accounts.set(did, account);
     }
   }
+  return accounts;
+}
+
+/**
+ * Inputs are taken in order, so everything up to the last one that left an event or waits in the
+ * arena was taken: what lies between and left nothing was rejected.
+ */
+function skipAnswered({ ingest, arena, taken }: RebuildParts, answered: ReadonlySet<number>): void {
+  const left = new Set(answered);
+  arena.forEachEntry((entry) => left.add(arena.readIngestNo(entry)));
+  const start = ingest.position;
+  let end = start;
+  let lastNo = taken.last();
+  for (let at = ingest.poll(); at >= 0; at = ingest.poll()) {
+    const no = ingest.bytes.readInt32LE(at + INGEST_NO);
+    if (!left.has(no)) continue;
+    lastNo = no;
+    end = ingest.position;
+  }
+  ingest.seek(end);
+  if (end === start) return;
+  taken.publish(lastNo);
+  ingest.release();
+}
+
+function restorePending(
+  parts: RebuildParts,
+  durableHead: number,
+  accounts: ReadonlyMap<string, Account>,
+): void {
   const replayer = new Replayer();
-  parts.outbox.restore(dids.durableHead, (record, bytes) => {
+  parts.outbox.restore(durableHead, (record, bytes) => {
     const frame = bytes.subarray(record.frameStart, record.frameEnd);
     const kind = record.kind as Kind;
     const account = accounts.get(replayer.didOf(frame, kind)) as Account;
@@ -130,15 +166,12 @@ async function loadPending(
 }
 
 /** Held frames that were answered just before the end are finished now; the others wait on. */
-function adoptHeld(parts: RebuildParts, answered: Set<number>): Rebuilt {
+function adoptHeld(parts: RebuildParts, answered: ReadonlySet<number>): readonly Waiting[] {
   const { arena } = parts;
   const replayer = new Replayer();
   const record = new IngestRecord();
   const finished: number[] = [];
   const waiting: Waiting[] = [];
-  // A frame may be in the arena and still in the ring: whoever reads it there must skip it.
-  const seen: number[] = [];
-  arena.forEachEntry((entry) => seen.push(arena.readIngestNo(entry)));
   arena.forEachHeld((entry) => {
     const start = arena.recordStart(entry);
     record.read(arena.bytes, start, arena.recordBytes(entry));
@@ -147,6 +180,5 @@ function adoptHeld(parts: RebuildParts, answered: Set<number>): Rebuilt {
     else waiting.push({ did: replayer.didOf(frame, record.kind as Kind), entry });
   });
   for (const entry of finished) arena.finish(entry);
-  for (const no of seen) answered.add(no);
-  return { answered, waiting };
+  return waiting;
 }

@@ -14,7 +14,7 @@ import type { PositionWriter } from '../shared/position.ts';
 import { Words } from '../shared/regions.ts';
 import { initSignature } from '../verify/signature.ts';
 import { ShardAssembly } from './assemble.ts';
-import type { Rebuilt } from './rebuild.ts';
+import type { Waiting } from './rebuild.ts';
 import type { Shard } from './shard.ts';
 import type { VerifyTask } from './task.ts';
 
@@ -38,9 +38,9 @@ export async function runShard(task: VerifyTask): Promise<void> {
   const assembly = new ShardAssembly({ task, clock, logger, metrics, words });
   // A referenced timer keeps the event loop alive, here and under `bell.wait`.
   const life = clock.every(BEAT_MS, () => beat.publish((beat.last() + 1) | 0), true);
-  const rebuilt = await rebuildRetrying(assembly, clock, logger, words);
-  if (rebuilt !== undefined) {
-    const shard = assembly.finish(rebuilt, poisonNo);
+  const waiting = await rebuildRetrying(assembly, clock, logger, words);
+  if (waiting !== undefined) {
+    const shard = assembly.finish(waiting, poisonNo);
     words.shardWriter('ready', task.shard).publish(task.generation);
     words.bell('bellMain').ring();
     const { shard: index, generation } = task;
@@ -74,7 +74,7 @@ async function rebuildRetrying(
   clock: Clock,
   logger: Logger,
   words: Words,
-): Promise<Rebuilt | undefined> {
+): Promise<readonly Waiting[] | undefined> {
   const stop = words.reader('stop');
   let isLogged = false;
   while (stop.observe() === 0) {

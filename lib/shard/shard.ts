@@ -66,8 +66,6 @@ export type ShardParts = {
   /** Fetch the row of this DID; `rowArrived` follows. */
   wantAccount: (did: string) => void;
   onDirty: (account: Account) => void;
-  /** Inputs that a predecessor answered already; emptied as they come by. */
-  answered: Set<number>;
   /** The input that ended predecessors twice; quarantined when it comes by. */
   poisonNo: number;
   /** Test seam: called with each frame before it is judged. */
@@ -222,8 +220,6 @@ export class Shard {
 
   /** Answers or holds the input in `#record`; false when there is no room for it. */
   #take(source: Buffer, start: number, bytes: number): boolean {
-    const { answered } = this.#parts;
-    if (answered.size > 0 && answered.delete(this.#record.ingestNo)) return true;
     const cause = this.#answer(source, false);
     if (cause === 'blocked') return false;
     return cause === undefined || this.#hold(cause, source, start, start + bytes);

@@ -1,0 +1,57 @@
+/** A relay under load with one consumer, disturbed, then checked: the frame of most fault tests. */
+import type { Test } from 'tap';
+import { Fleet } from '../../scripts/fleet/fleet.ts';
+import { RecordingConsumer } from '../helpers/recording-consumer.ts';
+import { RelayProcess } from '../helpers/relay-process.ts';
+import { checkStream, eventually } from '../helpers/stream-checker.ts';
+
+export type World = { fleet: Fleet; relay: RelayProcess; live: RecordingConsumer };
+
+/** A relay under load with one consumer, disturbed by `trouble`, then checked. */
+export async function runUnderLoad(
+  t: Test,
+  seed: number,
+  trouble: (world: World) => Promise<void>,
+  env: Record<string, string> = {},
+): Promise<World> {
+  const fleet = await Fleet.start({ hostCount: 3, accountsPerHost: 8, seed });
+  const relay = await RelayProcess.start({
+    env: { RELAY_PLC_HOST: fleet.directory.url, ...env },
+  });
+  // The test may put a restarted relay in its place.
+  const world: { fleet: Fleet; relay: RelayProcess; live: RecordingConsumer } = {
+    fleet,
+    relay,
+    live: undefined as never,
+  };
+  const live = new RecordingConsumer(() => world.relay.streamUrl);
+
+  world.live = live;
+  const stop = new AbortController();
+  t.teardown(async () => {
+    stop.abort();
+    live.stop();
+    await world.relay.dispose();
+    await fleet.stop();
+  });
+  for (const host of fleet.hosts) await relay.crawl(host.hostname);
+  await eventually(() => fleet.hosts.every((host) => host.readerCount === 1), 10_000);
+  const running = fleet.run(300, stop.signal);
+  await eventually(() => live.received.length > 100, 10_000);
+  await trouble(world);
+  stop.abort();
+  await running;
+  await eventually(() => live.received.length >= fleet.sentCount, 20_000);
+  t.same(
+    checkStream(
+      fleet.hosts.map((host) => host.truth),
+      live.received,
+    ).problems,
+    [],
+  );
+  t.same(live.violations, []);
+  return world;
+}
+
+export const wait = (ms: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, ms));
