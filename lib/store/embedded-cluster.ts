@@ -149,7 +149,11 @@ async function initCluster(
   const result = await runAs(user, binaries.env, command);
   if (result.code !== 0) {
     rmSync(newDir, { recursive: true, force: true });
-    const message = `cannot make a database cluster: ${result.stderr.trim().slice(-500)}`;
+    const reason = result.stderr.trim().slice(-500);
+    const hint = /could not look up effective user ID/.test(reason)
+      ? ': give this user id a name in /etc/passwd, or set DATABASE_URL'
+      : '';
+    const message = `cannot make a database cluster: ${reason}${hint}`;
     const isFull = /No space left|quota exceeded/i.test(result.stderr);
     throw new RelayFault('embedded_start', message, { isRetryable: isFull });
   }

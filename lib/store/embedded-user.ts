@@ -7,6 +7,7 @@
  */
 import { execFile } from 'node:child_process';
 import { chmodSync, lchownSync, readdirSync, type Stats, statSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { RelayFault } from '../base/fault.ts';
 import { MINUTE_MS } from '../base/units.ts';
@@ -43,9 +44,7 @@ export async function chooseClusterUser(
   const ourUid = process.getuid?.() ?? 0;
   if (ourUid !== 0) {
     if (owner !== undefined && owner.uid !== ourUid) throw ownerFault(clusterDir, owner.uid);
-    const user: ClusterUser = { ids: undefined, prefix: [], ownerUid: ourUid };
-    await requireRunning(binaries, user);
-    return user;
+    return chooseAsSelf(binaries, ourUid);
   }
   const user = await chooseAsRoot(binaries, dataDir, owner);
   if (owner !== undefined && owner.uid !== user.ownerUid) {
@@ -73,6 +72,24 @@ export function runAs(
     resolve({ code, stdout, stderr: stderr === '' ? (error?.message ?? '') : stderr });
   });
   return promise;
+}
+
+/** Containers run under user ids without a name, with which `initdb` cannot work. */
+async function chooseAsSelf(binaries: PostgresBinaries, ourUid: number): Promise<ClusterUser> {
+  const spaced: ClusterUser = { ids: undefined, prefix: UNSHARE, ownerUid: ourUid };
+  if (!hasName() && (await canRun(binaries, spaced))) return spaced;
+  const user: ClusterUser = { ids: undefined, prefix: [], ownerUid: ourUid };
+  await requireRunning(binaries, user);
+  return user;
+}
+
+function hasName(): boolean {
+  try {
+    userInfo();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function chooseAsRoot(

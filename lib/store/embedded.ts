@@ -15,7 +15,7 @@ import { closeSync, mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type pg from 'pg';
 import type { Clock } from '../base/clock.ts';
-import { RelayFault } from '../base/fault.ts';
+import { errorCode, errorText, RelayFault } from '../base/fault.ts';
 import { type SupervisedLoop, supervise } from '../base/supervise.ts';
 import { MINUTE_MS, SECOND_MS } from '../base/units.ts';
 import type { Logger } from '../logging/logger.ts';
@@ -91,6 +91,18 @@ const RESTART_BACKOFF = { delayMsMin: 100, delayMsMax: 4 * SECOND_MS };
  * `embedded_missing`, `_unsupported`, `_unreachable`, `_owner`, `_version`, `_damaged`, `_start`.
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
+  try {
+    return await startServer(options);
+  } catch (error) {
+    const code = errorCode(error);
+    if (error instanceof RelayFault || code === '') throw error;
+    const message = `cannot start the built-in PostgreSQL: ${errorText(error)}`;
+    const isRetryable = code === 'ENOSPC' || code === 'EDQUOT';
+    throw new RelayFault('embedded_start', message, { isRetryable, cause: error });
+  }
+}
+
+async function startServer(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   mkdirSync(options.dataDir, { recursive: true });
   const dataDir = realpathSync(options.dataDir);
   const clusterDir = join(dataDir, 'postgres');

@@ -10,7 +10,7 @@ export type Statement = { readonly name: string; readonly text: string };
 /** Longest name PostgreSQL keeps apart. */
 const NAME_CHARS_MAX = 63;
 
-/** ``statement('accounts_load')`SELECT … WHERE did = $1` ``; `${…}` does not compile. */
+/** ``statement(name)`SELECT … WHERE did = $1` ``; `${…}` does not compile. */
 export function statement(name: string): (text: TemplateStringsArray) => Statement {
   assert(name.length <= NAME_CHARS_MAX, `statement name ${name} is too long`);
   return (text) => {

@@ -1,7 +1,9 @@
 /** The built-in PostgreSQL where the machine is unkind: files, rights, room. */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
+  appendFileSync,
   chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -37,7 +39,13 @@ t.test('stale lock files of a reused process id do not stop a start', async (t) 
   const second = await startEmbedded(embeddedOptions(dataDir));
   t.equal(second.isAdopted, false);
   t.ok(await answers(second.connection));
+
+  // The same server's log, filled by what it might say in a year.
+  const path = join(dataDir, 'postgres.log');
+  appendFileSync(path, Buffer.alloc(5 * 1024 * 1024, '.'));
+  t.ok(await until(() => statSync(path).size < 1024 * 1024), 'the log is cut');
   await second.stop();
+  t.match(readFileSync(path, 'utf8'), /shut down/, 'the server writes on');
 });
 
 t.test(
@@ -138,6 +146,55 @@ t.test('library links are made where npm ran without scripts', async (t) => {
     t.equal(readlinkSync(join(native, 'lib', 'libx.so.1')), 'libx.so.1.2');
   }
   t.notOk(existsSync(join(native, 'unused')));
+});
+
+t.test('links go to the data directory where the package is read-only', async (t) => {
+  const root = tempDir(t);
+  const native = join(root, 'native');
+  const linkDir = join(root, 'links');
+  mkdirSync(join(native, 'lib'), { recursive: true });
+  const links = [{ source: 'native/lib/libx.so.1.2', target: 'native/lib/libx.so.1' }];
+  writeFileSync(join(native, 'lib', 'libx.so.1.2'), 'x');
+  writeFileSync(join(native, 'pg-symlinks.json'), JSON.stringify(links));
+  if (isRoot) {
+    // Rights do not bind root; a read-only mount does.
+    try {
+      execFileSync('mount', ['--bind', native, native]);
+      execFileSync('mount', ['-o', 'remount,bind,ro', native]);
+    } catch {
+      t.pass('no right to mount here');
+      return;
+    }
+    t.teardown(() => execFileSync('umount', ['-l', native]));
+  } else {
+    chmodSync(join(native, 'lib'), 0o555);
+    t.teardown(() => chmodSync(join(native, 'lib'), 0o755));
+  }
+  const { env } = prepareBinaries(native, linkDir);
+  t.equal(env['LD_LIBRARY_PATH'], linkDir);
+  t.equal(readFileSync(join(linkDir, 'libx.so.1'), 'utf8'), 'x');
+});
+
+t.test('a user id without a name', { skip: !isRoot || !isLinux }, async (t) => {
+  const ids = { uid: 54321, gid: 54321 };
+  const canRunNode = spawnSync(process.execPath, ['-e', '0'], { ...ids, cwd: '/' }).status === 0;
+  if (!canRunNode) {
+    t.pass('node lies where that user cannot go');
+    return;
+  }
+  const dataDir = tempDir(t);
+  chownSync(dataDir, ids.uid, ids.gid);
+  const script = join(import.meta.dirname, 'embedded-once.ts');
+  const result = spawnSync(process.execPath, [script, dataDir], { ...ids, encoding: 'utf8' });
+  const answer = /^ready \d+$|embedded_start .*DATABASE_URL/m;
+  t.match(result.stdout, answer, 'works in a user namespace, or says what to do');
+});
+
+t.test('what the file system refuses is a fault with the path', async (t) => {
+  const file = join(tempDir(t), 'file');
+  writeFileSync(file, '');
+  const refused = { code: 'embedded_start', isRetryable: false, message: file };
+  await t.rejects(startEmbedded(embeddedOptions(file)), refused);
 });
 
 t.test('a platform without a package says what to do', async (t) => {

@@ -260,8 +260,3 @@ t.test('a peer that accepts and never speaks costs the timeout', async (t) => {
   await pool.close();
   mute.close();
 });
-
-t.test('S19: a statement takes no values in its text', async (t) => {
-  const tag = statement('test_bad') as (text: TemplateStringsArray, ...rest: unknown[]) => unknown;
-  t.throws(() => tag`SELECT ${1}`, { name: 'AssertionFailed' });
-});
