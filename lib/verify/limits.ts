@@ -8,7 +8,8 @@ import type { RejectCode } from '../reject/codes.ts';
 import type { CarIndex } from '../repo/car.ts';
 import { CID_HEAD_DRISL } from '../repo/cid.ts';
 import { isRepoPath } from '../repo/nsid.ts';
-import { CID_BYTES, RULES_RECORD, scanItem } from '../wire/cbor.ts';
+import { isRecordCbor } from '../repo/record.ts';
+import { CID_BYTES } from '../wire/cbor.ts';
 import type { OpView } from '../wire/ops.ts';
 
 /** Largest record block (LM-4: one million, no mebibyte). */
@@ -39,7 +40,5 @@ export function recordVerdict(
   if (end - start > RECORD_BYTES_MAX) return 'commit_record_too_large';
   // A raw block has no encoding that could be wrong.
   if (buf.readUInt32BE(start - CID_BYTES) !== CID_HEAD_DRISL) return undefined;
-  return start < end && scanItem(buf, start, end, RULES_RECORD) === end
-    ? undefined
-    : 'commit_record_bad';
+  return isRecordCbor(buf, start, end) ? undefined : 'commit_record_bad';
 }

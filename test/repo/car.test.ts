@@ -188,8 +188,8 @@ t.test('H73, S36: at most 10,000 blocks, found and hashed in bounded time', asyn
   const blocks = Array.from({ length: CAR_BLOCKS_MAX - 1 }, (_, i) => block(`${i}`));
   const { index, verdict } = load(encodeCar([ROOT.cid], [ROOT, ...blocks]));
   t.equal(verdict, 'ok');
-  for (const { cid } of blocks.slice(0, 500))
-    t.ok(index.find(Buffer.from(cid, 'latin1'), 0) > 0) || t.bailout('lost a block');
+  const isFound = ({ cid }: Block): boolean => index.find(Buffer.from(cid, 'latin1'), 0) > 0;
+  t.ok(blocks.every(isFound));
   t.ok(index.isIntact());
   const more = load(encodeCar([ROOT.cid], [ROOT, A, ...blocks]));
   t.equal(more.verdict, 'commit_car_blocks_too_many');
