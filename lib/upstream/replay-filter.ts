@@ -13,17 +13,14 @@
  *   otherwise                                                     → pass
  * @thread main
  */
+import { SeqTable } from './seq-table.ts';
+
 export type ReplayVerdict = 'pass' | 'skip' | 'late' | 'renumbered';
 
-type Entries = {
-  /** Sorted by host seq before the first look-up; the three go together. */
-  seqs: number[];
-  crcs: number[];
-  dids: number[];
-  isSorted: boolean;
-  /** Last host seq of each DID; made with the sort. */
-  lastSeqOfDid: Map<number, number>;
-  /** The host's stored cursor: nothing at or below it is in the list. */
+type Known = {
+  readonly events: SeqTable;
+  readonly lastSeqOfDid: Map<number, number>;
+  /** The host's stored cursor: nothing at or below it is kept. */
   readonly cursor: number;
 };
 
@@ -34,7 +31,7 @@ function didKey(didLo: number, didHi: number): number {
 
 export class ReplayFilter {
   readonly #entriesMax: number;
-  readonly #lists = new Map<number, Entries>();
+  readonly #lists = new Map<number, Known>();
   /** Hosts whose events did not fit. */
   readonly #overflowed = new Set<number>();
   #entryCount = 0;
@@ -73,12 +70,13 @@ export class ReplayFilter {
       this.forget(hostId);
       return;
     }
-    const list = this.#lists.get(hostId) ?? emptyEntries(from);
+    const list = this.#lists.get(hostId) ?? emptyList(from);
     this.#lists.set(hostId, list);
-    list.seqs.push(event.hostSeq);
-    list.crcs.push(event.upstreamCrc >>> 0);
-    list.dids.push(didKey(event.didHashLo, event.didHashHi));
-    list.isSorted = false;
+    list.events.add(event.hostSeq, event.upstreamCrc >>> 0);
+    const key = didKey(event.didHashLo, event.didHashHi);
+    if (event.hostSeq > (list.lastSeqOfDid.get(key) ?? 0)) {
+      list.lastSeqOfDid.set(key, event.hostSeq);
+    }
     this.#entryCount++;
   }
 
@@ -92,20 +90,15 @@ export class ReplayFilter {
     const list = this.#lists.get(hostId);
     // At or below the cursor: a host that ignores cursors, or one that renumbered. Not our list.
     if (list === undefined || hostSeq <= list.cursor) return 'pass';
-    if (!list.isSorted) sortEntries(list);
-    if (hostSeq > (list.seqs.at(-1) ?? 0)) {
+    if (hostSeq > list.events.maxSeq) {
       this.forget(hostId);
       return 'pass';
     }
-    const at = lowerBound(list.seqs, hostSeq);
-    if (list.seqs[at] !== hostSeq) {
+    if (!list.events.has(hostSeq)) {
       const lastSeq = list.lastSeqOfDid.get(didKey(didHash.lo, didHash.hi)) ?? 0;
       return lastSeq > hostSeq ? 'late' : 'pass';
     }
-    const crc = crcOf() >>> 0;
-    for (let index = at; list.seqs[index] === hostSeq; index++) {
-      if (list.crcs[index] === crc) return 'skip';
-    }
+    if (list.events.matches(hostSeq, crcOf() >>> 0)) return 'skip';
     this.forget(hostId);
     return 'renumbered';
   }
@@ -114,37 +107,11 @@ export class ReplayFilter {
   forget(hostId: number): void {
     const list = this.#lists.get(hostId);
     if (list === undefined) return;
-    this.#entryCount -= list.seqs.length;
+    this.#entryCount -= list.events.count;
     this.#lists.delete(hostId);
   }
 }
 
-function emptyEntries(cursor: number): Entries {
-  return { seqs: [], crcs: [], dids: [], isSorted: false, lastSeqOfDid: new Map(), cursor };
-}
-
-/** Once per host, at its first frame: main does not sort everything at boot. */
-function sortEntries(list: Entries): void {
-  const order = list.seqs.map((_, index) => index);
-  order.sort((a, b) => (list.seqs[a] ?? 0) - (list.seqs[b] ?? 0));
-  list.seqs = order.map((index) => list.seqs[index] ?? 0);
-  list.crcs = order.map((index) => list.crcs[index] ?? 0);
-  list.dids = order.map((index) => list.dids[index] ?? 0);
-  list.lastSeqOfDid = new Map();
-  for (const [index, did] of list.dids.entries()) {
-    list.lastSeqOfDid.set(did, list.seqs[index] ?? 0);
-  }
-  list.isSorted = true;
-}
-
-/** Index of the first element that is not below `value`. */
-function lowerBound(sorted: readonly number[], value: number): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((sorted[middle] ?? 0) < value) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+function emptyList(cursor: number): Known {
+  return { events: new SeqTable(), lastSeqOfDid: new Map(), cursor };
 }

@@ -1,11 +1,12 @@
 /** What hosts do wrong, on real sockets: each fault ends in its own count and nothing else. */
 import { crc32 } from 'node:zlib';
 import t, { type Test } from 'tap';
+import { nextTurn } from '../../lib/base/clock.ts';
 import { MINUTE_MS, SECOND_MS } from '../../lib/base/units.ts';
 import type { FleetOptions } from '../../lib/upstream/fleet.ts';
 import { didHashOfText } from '../../lib/wire/did-hash.ts';
 import { Harness, hostOf, startPds } from './harness.ts';
-import { burst, DID, eventFrame, type Pds, rawFrame, settle, until } from './pds.ts';
+import { burst, DID, errorFrame, eventFrame, type Pds, rawFrame, settle, until } from './pds.ts';
 
 const otherGarbage = (i: number): Buffer => Buffer.concat([Buffer.from([0x80]), Buffer.from([i])]);
 
@@ -162,6 +163,33 @@ t.test('S25, H17: too many fragments end the connection', async (t) => {
   });
 });
 
+t.test('S25: a message in thousands of crumbs ends the connection', async (t) => {
+  const { pds, h } = await connect(t);
+  pds.last.socket.setNoDelay(true);
+  pds.last.socket.write(Buffer.from('827f00000000001e8480', 'hex'));
+  for (let i = 0; i < 6000 && h.stats().state === 'open'; i++) {
+    pds.last.socket.write('crumb');
+    await nextTurn();
+  }
+  await until(() => h.stats().state === 'backoff');
+  t.match(h.stats(), {
+    lastError: { cause: 'protocol', detail: 'WS_ERR_TOO_MANY_BUFFERED_PARTS' },
+  });
+});
+
+t.test('D30: a host that ignores our close frame holds the socket for a second', async (t) => {
+  const sockets = (): number =>
+    process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length;
+  const { pds, h } = await connect(t);
+  const before = sockets();
+  pds.last.ws.send('text');
+  pds.last.ws.pause();
+  await until(() => h.stats().state === 'backoff');
+  t.equal(sockets(), before, 'the close handshake is under way');
+  await settle(1200);
+  t.equal(sockets(), before - 1, 'only the other side is left');
+});
+
 t.test('S27, S32: compressed and masked frames end the connection', async (t) => {
   const masked = Buffer.from('828100000000ff', 'hex');
   for (const bytes of [rawFrame(0xc2, Buffer.from('a')), masked, Buffer.from('8f00', 'hex')]) {
@@ -222,6 +250,33 @@ t.test('after the end of a connection nothing of its last chunk is taken', async
   await until(() => h.stats().state === 'backoff');
   await settle();
   t.same(h.sink.taken, []);
+});
+
+t.test('G26: the chunk that ends a connection leaves no bytes in the budget', async (t) => {
+  const { pds, h } = await connect(t);
+  const begun = Buffer.from('827f00000000001e8480', 'hex');
+  pds.last.socket.write(Buffer.concat([rawFrame(0x81, Buffer.from('text')), begun]));
+  await until(() => h.stats().state === 'backoff');
+  await h.pass(SECOND_MS);
+  t.equal(h.metrics.read('relay_upstream_unfinished_bytes'), 0);
+});
+
+t.test('S28: pings that collected at a paused socket are answered, no flood', async (t) => {
+  const { pds, h } = await connect(t);
+  let pongs = 0;
+  pds.last.ws.on('pong', () => pongs++);
+  h.sink.roomLeft = 0;
+  pds.last.ws.send(eventFrame(101));
+  await until(() => h.stats().state === 'paused');
+  await settle();
+  // One every half minute, for ten minutes.
+  for (let i = 0; i < 20; i++) pds.last.ws.ping();
+  await h.pass(10 * MINUTE_MS);
+  t.equal(pongs, 0);
+  h.sink.roomLeft = 10;
+  await h.pass(20);
+  await until(() => pongs === 20, 'pongs');
+  t.match(h.stats(), { state: 'open', connects: 1 });
 });
 
 t.test('G26: a message that does not end is given a minute, pings do not prolong it', async (t) => {
@@ -299,6 +354,26 @@ t.test('G9: after kill -9 the replay is filtered by what the log has', async (t)
   t.equal(h.metrics.readReject('host_replayed_late', 'trusted'), 1, '103 was rejected before');
   t.equal(h.replay.entryCount, 0);
   t.same(h.fleet.cursors.takeChanged(), [{ hostId: 1, hostSeq: 105 }]);
+});
+
+t.test('H11, G9: a host that lost its numbering is not judged by what the log has', async (t) => {
+  const pds = await startPds(t, {
+    onConnection: ({ ws, cursor }) => {
+      if (cursor === '100') ws.send(errorFrame('FutureCursor'));
+      else for (const seq of [1, 103]) ws.send(eventFrame(seq));
+    },
+  });
+  const h = new Harness(t);
+  const hash = { lo: 0, hi: 0 };
+  didHashOfText(DID, hash);
+  const inLog = { hostSeq: 105, upstreamCrc: 1, didHashLo: hash.lo, didHashHi: hash.hi };
+  h.replay.add(1, 100, inLog);
+  h.fleet.add(hostOf(pds));
+  await until(() => h.stats().state === 'backoff');
+  await h.retry();
+  await until(() => h.sink.taken.length === 2);
+  t.same(h.sink.seqs(), [1, 103]);
+  t.equal(h.metrics.readReject('host_replayed_late', 'trusted'), 0);
 });
 
 t.test('strikes and closes that verify threads report count like our own', async (t) => {

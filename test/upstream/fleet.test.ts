@@ -1,5 +1,5 @@
 import t from 'tap';
-import type { Timer } from '../../lib/base/clock.ts';
+import { nextTurn, type Timer } from '../../lib/base/clock.ts';
 import { RelayFault } from '../../lib/base/fault.ts';
 import { Prng } from '../../lib/base/prng.ts';
 import { DAY_MS, MINUTE_MS, type MonoMs, SECOND_MS, toMonoMs } from '../../lib/base/units.ts';
@@ -191,6 +191,29 @@ t.test('D4: seven days of outage, and the host is back within 35 minutes', async
   t.ok(clock.monoMs() - returnedMs <= 35 * MINUTE_MS);
   t.equal(h.stats().status, 'active');
 });
+
+t.test(
+  'a host that is silent for a day but answers pings is idle, and stays connected',
+  async (t) => {
+    const pds = await startPds(t);
+    const clock = new WeekClock();
+    const h = new Harness(t, { tickMs: SECOND_MS }, clock);
+    h.fleet.add(hostOf(pds));
+    await h.connected(pds);
+    const stepTo = async (endMs: number): Promise<void> => {
+      while (clock.monoMs() < endMs) {
+        clock.step();
+        if (clock.monoMs() % (5 * SECOND_MS) === 0) await nextTurn();
+      }
+    };
+    await stepTo(DAY_MS - MINUTE_MS);
+    t.match(h.stats(), { status: 'active', state: 'open', connects: 1 });
+    await stepTo(DAY_MS + MINUTE_MS);
+    t.match(h.stats(), { status: 'idle', state: 'open', connects: 1 });
+    pds.last.ws.send(eventFrame(101));
+    await until(() => h.stats().status === 'active');
+  },
+);
 
 t.test('B10: Retry-After: 7 means 7 to 9 seconds', async (t) => {
   const pds = await startPds(t, {
