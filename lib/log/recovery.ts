@@ -80,8 +80,9 @@ export function openLog(options: OpenLogOptions): { writer: LogWriter; report: R
 }
 
 function prepareDirectory(disk: Disk, directory: string): void {
+  const isNew = disk.mkdir(directory);
   try {
-    if (disk.mkdir(directory)) disk.fsyncDir(dirname(directory));
+    if (isNew) disk.fsyncDir(dirname(directory));
     // A segment whose creation was interrupted may have a name that is not yet durable.
     disk.fsyncDir(directory);
   } catch (error) {

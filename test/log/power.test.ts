@@ -18,7 +18,7 @@ const SEEDS = Number(process.env['POWER_SEEDS'] ?? 150);
 const GENERATIONS = 4;
 const SIZES = { segmentBytesMax: 3000, ringBytes: 64 * KiB, tailBytes: 64 * KiB };
 
-/** Runs relays on one disk, cutting the power under each; returns what was violated. */
+/** Runs relays on one disk, each killed or cut off from power; returns what was violated. */
 async function run(seed: number, control: Control): Promise<string[]> {
   const prng = new Prng(seed);
   const violations: string[] = [];
@@ -63,7 +63,8 @@ async function run(seed: number, control: Control): Promise<string[]> {
     if (control.isShownBeforeSync && world !== undefined) {
       shownSeq = Math.max(shownSeq, world.words.wideReader('written').observe());
     }
-    sim = sim.powerCut(prng);
+    // Now and then only the process dies: what it had written stays, synced or not.
+    if (prng.nextBelow(3) > 0) sim = sim.powerCut(prng);
   }
   return violations;
 }
