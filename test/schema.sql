@@ -40,6 +40,7 @@ CREATE TABLE hosts (
   id integer NOT NULL GENERATED ALWAYS AS IDENTITY,
   failures integer NOT NULL DEFAULT 0,
   cursor bigint,
+  replay_from bigint,
   account_limit bigint,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   last_connected_at timestamp with time zone,
@@ -53,6 +54,7 @@ CREATE TABLE hosts (
   CONSTRAINT hosts_hostname_key UNIQUE (hostname),
   CONSTRAINT hosts_limits_check CHECK ((jsonb_typeof(limits) = 'object'::text)),
   CONSTRAINT hosts_pkey PRIMARY KEY (id),
+  CONSTRAINT hosts_replay_from_check CHECK ((replay_from >= 0)),
   CONSTRAINT hosts_status_check CHECK ((status = ANY (ARRAY['active'::text, 'idle'::text, 'offline'::text, 'throttled'::text, 'banned'::text])))
 ) WITH (fillfactor=50);
 

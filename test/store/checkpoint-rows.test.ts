@@ -3,7 +3,7 @@ import type { Logger } from '../../lib/logging/logger.ts';
 import { silentLogger } from '../../lib/logging/logger.ts';
 import { tryAdvisoryLock } from '../../lib/store/advisory-lock.ts';
 import { CheckpointWriter, readCheckpoint } from '../../lib/store/checkpoint-rows.ts';
-import { findHost, insertHost, loadHosts } from '../../lib/store/host-rows.ts';
+import { findHost, insertHost, loadHosts, saveReplays } from '../../lib/store/host-rows.ts';
 import type { Database } from '../../lib/store/pool.ts';
 import { statement } from '../../lib/store/statement.ts';
 import { clock, run, startTestPostgres, until } from '../helpers/postgres.ts';
@@ -40,6 +40,27 @@ t.test('G9, G10: cursors and checkpoint are written together, and read back', as
   t.equal(await writer.save(70, [{ hostId: a, hostSeq: 3 }]), 1, 'a host that renumbered');
   t.equal(await cursorOf(pool, 'a.example'), 3);
   t.equal((await CheckpointWriter.claim(pool)).startSeq, 70);
+});
+
+t.test('G9: a host that has yet to send again keeps its note until it is past', async (t) => {
+  const pool = await postgres.createPool(t);
+  const a = await addHost(pool, 'a.example');
+  const b = await addHost(pool, 'b.example');
+  const noteOf = async (hostname: string) => (await findHost(pool, hostname))?.replayFrom;
+  await saveReplays(pool, [{ hostId: a, logSeq: 40 }]);
+  await saveReplays(pool, [{ hostId: a, logSeq: 90 }]);
+  t.equal(await noteOf('a.example'), 40, 'the older note stays');
+  t.equal(await noteOf('b.example'), null);
+  const writer = await CheckpointWriter.claim(pool);
+  await writer.save(100, [
+    { hostId: a, hostSeq: 7, isReplaying: true },
+    { hostId: b, hostSeq: 7 },
+  ]);
+  t.match(await findHost(pool, 'a.example'), { cursor: 7, replayFrom: 40 });
+  t.equal(await writer.save(101, [{ hostId: a, hostSeq: 7, isReplaying: true }]), 0);
+  t.equal(await writer.save(102, [{ hostId: a, hostSeq: 7 }]), 1, 'past it, same cursor');
+  t.equal(await noteOf('a.example'), null);
+  await saveReplays(pool, []);
 });
 
 t.test('a write of an older process is refused, whenever it lands', async (t) => {
