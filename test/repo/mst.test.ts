@@ -175,6 +175,25 @@ t.test('H108: prefix lengths', async (t) => {
   }
 });
 
+t.test('H108: a prefix that goes on into the bytes behind the key before', async (t) => {
+  // Behind the first suffix stands `61 70 00`, so the key would be K0, `a` and what follows.
+  const p = K0.length + 1;
+  for (let n = 0; n < 40; n++) {
+    const k = `x${n}`;
+    if (layerOf(`${K0}a${k}`) !== 0) continue;
+    t.equal(
+      verdictOf(
+        rawNode([
+          { k: K0, v: V },
+          { k, p, v: V },
+        ]),
+      ),
+      'commit_mst_bad',
+      k,
+    );
+  }
+});
+
 t.test('H109: a prefix that is not the longest', async (t) => {
   const { k, p } = after(K0, K0B);
   const shorter = { k: K0B.slice(p - 1), p: p - 1, v: V };
@@ -211,6 +230,20 @@ t.test('H110: keys that are no paths', async (t) => {
   };
   for (const [name, k] of Object.entries(bad))
     t.equal(verdictOf(rawNode([{ k, v: V }])), 'commit_mst_bad', name);
+  const start = long(KEY_BYTES_MAX - 24);
+  const next = (bytes: number): string => {
+    return layer0((n) => `${start}${n}`.padEnd(bytes, 'x'));
+  };
+  for (const [bytes, verdict] of [
+    [KEY_BYTES_MAX, 'ok'],
+    [KEY_BYTES_MAX + 1, 'commit_mst_bad'],
+  ] as const) {
+    const entries = [
+      { k: start, v: V },
+      { ...after(start, next(bytes)), v: V },
+    ];
+    t.equal(verdictOf(rawNode(entries)), verdict, `${bytes} bytes, most of them shared`);
+  }
 });
 
 t.test('H110: the slash of a key may be in its prefix or in its suffix, once', async (t) => {

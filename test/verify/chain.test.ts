@@ -1,6 +1,7 @@
 /** Commits in time and on each other: order of revs, chains, repos without `prevData` (§5.7). */
 import t from 'tap';
-import { type Block, encodeTid, SignedRepo } from '../../scripts/fleet/signed-repo.ts';
+import { cidOf } from '../../scripts/fleet/repo-tree.ts';
+import { type Block, encodeTid, type RepoOp, SignedRepo } from '../../scripts/fleet/signed-repo.ts';
 import { someCid } from '../repo/tree-kit.ts';
 import {
   type Changes,
@@ -74,6 +75,19 @@ t.test('H133, A14: known and without prevData', async (t) => {
   const isNode = ({ cid }: Block): boolean => cid !== ONE.parts.dataCid;
   const short: Changes = { blocks: (blocks) => blocks.filter(isNode) };
   t.equal(judge(LEGACY, short, { isStrict: false }), 'commit_block_missing', 'never on trust');
+});
+
+t.test('H99, H100 without prevData: nothing is undone, the tree is still asked', async (t) => {
+  const [op] = LEGACY.parts.ops as [RepoOp];
+  const unknown = { known: null };
+  const record = { cid: cidOf(post('another')), bytes: post('another') };
+  const other: Changes = {
+    outer: { ops: [{ ...op, cid: record.cid }] },
+    blocks: (blocks) => [...blocks, record],
+  };
+  t.equal(judge(LEGACY, other, unknown), 'commit_op_mismatch', 'op.cid is another');
+  const gone: RepoOp = { action: 'delete', path: PATH, cid: null, prev: record.cid };
+  t.equal(judge(LEGACY, { outer: { ops: [gone] } }, unknown), 'commit_op_mismatch', 'still there');
 });
 
 t.test('H60: without prevData an update may lack prev, for a lenient relay only', async (t) => {

@@ -59,6 +59,8 @@ t.test('A18: the same rev, another commit', async (t) => {
 t.test('H136: a lower rev', async (t) => {
   const later = { ...NEW, rev: encodeTid(NOW_MS * 1000, 0) };
   t.equal(judgeSync(SYNC, { ...KEY, known: later }), 'commit_rev_stale');
+  const forged = { key: new Keypair('k256', 'stranger'), known: later };
+  t.equal(judgeSync(SYNC, forged), 'commit_rev_stale', 'before any work on its signature');
 });
 
 t.test('H137: forged, or saying another thing than its commit', async (t) => {
