@@ -13,6 +13,8 @@ import {
   BATCH_RECORDS_MAX,
   type BatchHeader,
   bodyCrc,
+  KIND_MAX,
+  KIND_MIN,
   RECORD_BYTES,
   type RecordRow,
   type SegmentHeader,
@@ -38,6 +40,8 @@ export class Batch {
   /** Adds the frame that stands at `framesBytes`, `row.frameBytes` long. */
   add(row: RecordRow): void {
     assert(this.hasRoom(row.frameBytes), 'batch is full');
+    // What recovery would refuse must never get into the log (A6).
+    assert(row.kind >= KIND_MIN && row.kind <= KIND_MAX, 'record of an unknown kind');
     row.write(this.#front, BATCH_HEADER_BYTES + this.count * RECORD_BYTES);
     this.count++;
     this.framesBytes += row.frameBytes;

@@ -14,7 +14,12 @@ import {
   type Taken,
   takeBatches,
 } from './chunk.ts';
-import { READ_BYTES, SEGMENT_HEADER_BYTES, type SegmentHeader } from './descriptor.ts';
+import {
+  type BatchHeader,
+  READ_BYTES,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+} from './descriptor.ts';
 import type { LogFiles } from './files.ts';
 import { type Damage, HOP_AHEAD_BYTES, type Hop, hopTo, runScanAsync } from './scan.ts';
 import { type LogView, type OpenSegment, SegmentFiles, unknownFormat } from './segment-files.ts';
@@ -109,7 +114,7 @@ export class LogReader {
     return this.#segments.use(segmentFirstSeq, async (segment) => {
       if (segment.header === 'bad') return startOf(segmentFirstSeq, nextSeq);
       const byteEnd = await segment.byteEnd(view);
-      const hop = await hopWithin(segment, segment.header, nextSeq, byteEnd, undefined);
+      const hop = await hopWithin(segment, segment.header, nextSeq, byteEnd, view);
       return { segmentFirstSeq, byteOffset: byteOffsetOf(hop, byteEnd), nextSeq };
     });
   }
@@ -209,15 +214,11 @@ export class LogReader {
     view: LogView,
     byteEnd: number,
   ): Promise<RawResult | LogPosition> {
-    const { byteOffset, nextSeq } = from;
-    const place = { byteOffset, nextSeq, crc: undefined };
-    const hop = await hopWithin(segment, header, nextSeq, byteEnd, place);
-    if (hop.kind === 'found') {
-      assert(hop.byteOffset > byteOffset, 'a bad header cannot be found');
-      return { ...from, byteOffset: hop.byteOffset };
-    }
+    const hop = await hopWithin(segment, header, from.nextSeq, byteEnd, view);
+    const isElsewhere = hop.kind === 'found' && hop.byteOffset !== from.byteOffset;
+    if (isElsewhere) return { ...from, byteOffset: hop.byteOffset };
     // The next segment tells whether there was anything else in this one.
-    if (hop.kind === 'end' || hop.resume === undefined) {
+    if (hop.kind !== 'lost' || hop.resume === undefined) {
       return this.#cross(segment, from, view, byteEnd);
     }
     const { damage, resume } = hop;
@@ -262,22 +263,19 @@ function byteOffsetOf(hop: Hop, byteEnd: number): number {
   return hop.kind === 'end' ? byteEnd : hop.damage.byteOffset;
 }
 
-/** Hops from `from`, or from what the index knows, to the batch that holds `seq`. */
+/** Hops from what the index knows to the batch that holds `seq`. */
 function hopWithin(
   segment: OpenSegment,
   header: SegmentHeader,
   seq: number,
   byteEnd: number,
-  from: Parameters<typeof hopTo>[1] | undefined,
+  view: LogView,
 ): Promise<Hop> {
-  const { index, file } = segment;
-  const start = from ??
-    index?.placeOf(seq) ?? {
-      byteOffset: SEGMENT_HEADER_BYTES,
-      nextSeq: header.firstSeq,
-      crc: header.crc,
-    };
-  const scan = hopTo(header, start, seq, byteEnd, (batch) => index?.note(batch));
+  const { index, file, firstSeq } = segment;
+  assert(index !== undefined, 'a segment with a header has an index');
+  const laters = firstSeq === view.segmentFirstSeq ? undefined : segment.laters;
+  const options = { onHop: (batch: BatchHeader) => index.note(batch), laters };
+  const scan = hopTo(header, index.placeOf(seq), seq, byteEnd, options);
   return runScanAsync(scan, byteEnd, HOP_AHEAD_BYTES, (target, byteOffset) =>
     file.read(target, byteOffset),
   );
@@ -291,8 +289,7 @@ async function readPiece(
   byteEnd: number,
   bytesMax: number,
 ): Promise<{ piece: Buffer; taken: Taken }> {
-  const note = (batch: Parameters<NonNullable<typeof segment.index>['note']>[0]): void =>
-    segment.index?.note(batch);
+  const note = (batch: BatchHeader): void => segment.index?.note(batch);
   const available = byteEnd - from.byteOffset;
   let bytes = Math.min(bytesMax, available);
   for (;;) {

@@ -53,8 +53,6 @@ export type SegmentScan = {
   lastBatch: ReadRequest | undefined;
   /** Whether the last valid batch is an empty one, i.e. the one before it is proven. */
   isProven: boolean;
-  /** Damaged up to the end: nothing may be appended. */
-  isTailLost: boolean;
 };
 
 const SEARCH_BYTES = MiB;
@@ -76,7 +74,6 @@ export function* scanSegment(
     lastCrc: segment.crc,
     lastBatch: undefined,
     isProven: true,
-    isTailLost: false,
   };
   const header = new BatchHeader();
   while (found.byteEnd < fileBytes) {
@@ -110,7 +107,6 @@ export function* scanSegment(
     const nextSeq = Math.max(nextSeqMax, found.nextSeq + 1);
     found.damages.push(damageOf(found.nextSeq, nextSeq, start, fileBytes));
     moveTo(found, fileBytes, nextSeq, found.lastCrc);
-    found.isTailLost = true;
   }
   found.tornBytes = fileBytes - found.byteEnd;
   return found;
@@ -236,16 +232,23 @@ export type Hop =
   /** The wanted record is in a damaged piece; `resume` is the first batch behind it, if any. */
   | { readonly kind: 'lost'; readonly damage: Damage; readonly resume: Later | undefined };
 
-/**
- * Finds the batch that holds `wantedSeq`, from header to header, without reading bodies. `onHop`
- * sees every batch passed, for the index.
- */
+/** What was found behind bad places of a sealed segment, so that it is searched for only once. */
+export type KnownLaters = Map<number, Later | undefined>;
+
+export type HopOptions = {
+  /** Sees every batch passed, for the index. */
+  readonly onHop: (header: BatchHeader) => void;
+  /** Only for a segment that does not grow any more. */
+  readonly laters: KnownLaters | undefined;
+};
+
+/** Finds the batch that holds `wantedSeq`, from header to header, without reading bodies. */
 export function* hopTo(
   segment: SegmentHeader,
   from: Place,
   wantedSeq: number,
   byteEnd: number,
-  onHop: (header: BatchHeader) => void,
+  { onHop, laters }: HopOptions,
 ): Scan<Hop> {
   const header = new BatchHeader();
   let { byteOffset, nextSeq, crc } = from;
@@ -260,7 +263,10 @@ export function* hopTo(
       ({ byteEnd: byteOffset, nextSeq, crc } = header);
       continue;
     }
-    const later = yield* findLater(segment, byteOffset, nextSeq, byteEnd);
+    const later = laters?.has(byteOffset)
+      ? laters.get(byteOffset)
+      : yield* findLater(segment, byteOffset, nextSeq, byteEnd);
+    laters?.set(byteOffset, later);
     const resume = later?.isLinked ? later : undefined;
     if (resume === undefined || resume.firstSeq > wantedSeq) {
       const nextSeqKnown = resume?.firstSeq ?? nextSeq + recordCountMax(byteEnd - byteOffset);

@@ -13,6 +13,7 @@ import {
   segmentName,
 } from './descriptor.ts';
 import type { LogFiles, ReadFile } from './files.ts';
+import type { KnownLaters } from './scan.ts';
 import { listSegments, segmentIndexOf } from './segments.ts';
 import { SparseIndex } from './sparse-index.ts';
 
@@ -29,6 +30,7 @@ export class OpenSegment {
   readonly file: ReadFile;
   readonly header: SegmentHeader | 'bad';
   readonly index: SparseIndex | undefined;
+  readonly laters: KnownLaters = new Map();
   #sealedBytes = -1;
 
   constructor(firstSeq: number, file: ReadFile, header: SegmentHeader | 'bad') {

@@ -119,6 +119,9 @@ t.test('a batch holds 1 MiB, or 8,192 records, or one larger frame', async (t) =
   for (let i = 0; i < BATCH_RECORDS_MAX; i++) batch.add(row);
   t.notOk(batch.hasRoom(2));
   t.throws(() => batch.add(row), /batch is full/);
+  batch.clear();
+  row.kind = 5;
+  t.throws(() => batch.add(row), /unknown kind/, 'G12: nothing that recovery would refuse');
 });
 
 t.test('names of segments sort as their seqs do', async (t) => {

@@ -301,6 +301,45 @@ t.test('G24: no bit of a segment can flip without an error for who reads it', as
   t.pass('every third bit');
 });
 
+t.test(
+  'G24: a bad place is searched behind only once, however often it is asked for',
+  async (t) => {
+    const disk = new SimDisk();
+    const options = { segmentBytesMax: 2 * MiB, ringBytes: 16 * MiB, tailBytes: 16 * MiB };
+    const world = new World({ disk, ...options }).start();
+    for (let i = 0; world.log.sealed.length === 0; i++) {
+      world.offer(Buffer.alloc(200 * KiB, i));
+      world.poll();
+    }
+    const path = join(DIRECTORY, segmentName(1));
+    const bytes = disk.content(path);
+    disk.put(path, bytes.fill(0, 64));
+    let readBytes = 0;
+    const files = simFiles(disk);
+    const reader = world.reader({
+      names: files.names,
+      open: async (name) => {
+        const file = await files.open(name);
+        return {
+          ...file,
+          read: (target, byteOffset) => {
+            readBytes += target.length;
+            return file.read(target, byteOffset);
+          },
+        };
+      },
+    });
+    const ask = async (cursor: number): Promise<number> => {
+      readBytes = 0;
+      t.match(await reader.read(must(await reader.locate(cursor))), { kind: 'damaged' });
+      return readBytes;
+    };
+    t.ok((await ask(0)) >= bytes.length - 64);
+    for (let cursor = 0; cursor < 4; cursor++) t.ok((await ask(cursor)) < MiB);
+    await reader.close();
+  },
+);
+
 t.test('the sparse index saves reading and is bounded', async (t) => {
   const disk = new SimDisk();
   const options = { segmentBytesMax: 64 * MiB, ringBytes: 16 * MiB, tailBytes: 16 * MiB };

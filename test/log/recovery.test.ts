@@ -102,7 +102,7 @@ t.test(
   async (t) => {
     const { disk, published, ends, lastSeqs } = build(5);
     const whole = disk.content(SEGMENT);
-    for (const index of [2, 3]) {
+    for (const index of [3]) {
       const [before, after] = [lastSeqs[index] ?? 0, lastSeqs[index + 1] ?? 0];
       const [from, to] = [(ends[index] ?? 0) * 8, (ends[index + 1] ?? 0) * 8];
       for (let bit = from; bit < to; bit++) {
@@ -120,7 +120,7 @@ t.test(
         if (rest.size !== published.size - after) t.fail(`bit ${bit}: ${rest.size} behind it`);
       }
     }
-    t.pass('all bits of two batches');
+    t.pass('all bits of one batch');
   },
 );
 
