@@ -9,12 +9,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import WebSocket from 'ws';
 import { decodeEvent, EventView } from '../../lib/wire/event.ts';
-import { Peek, peek } from '../../lib/wire/peek.ts';
 import { KIND_ACCOUNT } from '../../lib/wire/kinds.ts';
+import { Peek, peek } from '../../lib/wire/peek.ts';
 import type { SentFrame } from '../../scripts/fleet/fleet-host.ts';
-import { ForgingDoor } from './forging-door.ts';
-import { PlainDoor } from './plain-door.ts';
-import { PlcForms } from './plc-forms.ts';
+import type { ForgingDoor } from './forging-door.ts';
+import type { PlainDoor } from './plain-door.ts';
+import type { PlcForms } from './plc-forms.ts';
 
 const ADMIN = `Basic ${Buffer.from('admin:a password for tests only').toString('base64')}`;
 /** The JSON of real XRPC answers, as far as tests read it. */
@@ -91,7 +91,11 @@ export class RealPds {
 
   /** A procedure; `input` is null where it takes none. With the token of a user, if it wants one. */
   call(method: string, input: object | null, token?: string): Promise<Json> {
-    return this.#call(method, input, token === undefined ? {} : { authorization: `Bearer ${token}` });
+    return this.#call(
+      method,
+      input,
+      token === undefined ? {} : { authorization: `Bearer ${token}` },
+    );
   }
 
   /** A procedure of the host's operator. */
@@ -99,11 +103,7 @@ export class RealPds {
     return this.#call(method, input, { authorization: ADMIN });
   }
 
-  async #call(
-    method: string,
-    input: object | null,
-    auth: Record<string, string>,
-  ): Promise<Json> {
+  async #call(method: string, input: object | null, auth: Record<string, string>): Promise<Json> {
     const type = input === null ? {} : { 'content-type': 'application/json' };
     const answer = await fetch(`${this.origin}/xrpc/${method}`, {
       method: 'POST',
@@ -182,7 +182,13 @@ export class RealWorld {
     return this.pds.reduce((sum, host) => sum + host.sent.length, 0);
   }
 
-  startConsumer(options: { reader: string; name: string; service: string; cursor: number }): void {
+  startConsumer(options: {
+    reader: string;
+    name: string;
+    service: string;
+    cursor: number;
+    isCaching: boolean;
+  }): void {
     const handles = Object.fromEntries(this.pds.map((host) => [host.handleDomain, host.origin]));
     this.#consumers.send({ type: 'start', plcUrl: this.plc.url, handles, ...options });
   }

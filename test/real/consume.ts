@@ -6,7 +6,7 @@
 import { setServers } from 'node:dns';
 import { ComAtprotoSyncSubscribeRepos } from '@atcute/atproto';
 import { FirehoseSubscription } from '@atcute/firehose';
-import { IdResolver } from '@atproto/identity';
+import { IdResolver, MemoryCache } from '@atproto/identity';
 import { type Event, Firehose, MemoryRunner } from '@atproto/sync';
 import { Firehose as SkywareFirehose } from '@skyware/firehose';
 
@@ -17,6 +17,8 @@ type Start = {
   /** Origin of the relay, with the scheme ws. */
   readonly service: string;
   readonly cursor: number;
+  /** Documents are asked for once: for a reader that comes when nothing changes any more. */
+  readonly isCaching: boolean;
   readonly plcUrl: string;
   /** Domain of handles → origin of the PDS that answers for them. */
   readonly handles: Readonly<Record<string, string>>;
@@ -29,8 +31,11 @@ type Report = {
   handles: string[];
   errors: string[];
   pendingCount: number;
+  /** Connections that failed or broke. */
+  breakCount: number;
 };
 
+const RESOLVE_MS_MAX = 20_000;
 const reports: Record<string, Report> = {};
 /** No look-up may leave the machine: handles of the test are in no DNS. */
 setServers(['127.0.0.1:9']);
@@ -45,7 +50,8 @@ function count(report: Report, kind: string): void {
 }
 
 /** With proofs, keys and handles checked: nothing "unauthenticated". */
-function startOfficial({ service, cursor, plcUrl, handles }: Start, report: Report): void {
+function startOfficial(start: Start, report: Report): void {
+  const { service, cursor, plcUrl, handles, isCaching } = start;
   const local = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     const url = new URL(input instanceof Request ? input.url : input);
     const domain = Object.keys(handles).find((suffix) => url.hostname.endsWith(suffix));
@@ -76,7 +82,12 @@ function startOfficial({ service, cursor, plcUrl, handles }: Start, report: Repo
     service,
     runner,
     handleEvent,
-    idResolver: new IdResolver({ plcUrl, fetch: local as typeof fetch }),
+    idResolver: new IdResolver({
+      plcUrl,
+      fetch: local as typeof fetch,
+      timeout: RESOLVE_MS_MAX,
+      ...(isCaching ? { didCache: new MemoryCache() } : {}),
+    }),
     onError: (error) => report.errors.push(textOf(error)),
     unauthenticatedCommits: false,
     unauthenticatedHandles: false,
@@ -93,7 +104,9 @@ async function startAtcute({ service, cursor }: Start, report: Report): Promise<
     params: () => ({ cursor: report.seqs.at(-1) ?? cursor }),
     validateEvents: true,
     onError: (error: unknown) => report.errors.push(textOf(error)),
-    onConnectionError: () => report.errors.push('connection error'),
+    onConnectionError: () => {
+      report.breakCount += 1;
+    },
   });
   for await (const message of subscription) {
     count(report, message.$type);
@@ -122,7 +135,9 @@ function startSkyware({ service, cursor }: Start, report: Report): void {
     for (const { action, path } of ops) report.writes.push(`${action} ${repo}/${path}`);
   });
   firehose.on('error', ({ error }) => report.errors.push(textOf(error)));
-  firehose.on('websocketError', () => report.errors.push('websocket error'));
+  firehose.on('websocketError', () => {
+    report.breakCount += 1;
+  });
   firehose.start();
 }
 
@@ -138,6 +153,7 @@ process.on('message', (command: Start | { type: 'report' }) => {
     handles: [],
     errors: [],
     pendingCount: 0,
+    breakCount: 0,
   };
   reports[command.name] = report;
   if (command.reader === 'official') startOfficial(command, report);

@@ -55,9 +55,7 @@ process.once('message', async ({ dataDir, publicPorts }: Start) => {
   if (!plcServer.listening) await once(plcServer, 'listening');
   const plcPort = portOf(plcServer.address());
   const hosts = await Promise.all(
-    publicPorts.map((port, index) =>
-      startPds(dataDir, index, port, `http://localhost:${plcPort}`),
-    ),
+    publicPorts.map((port, index) => startPds(dataDir, index, port, `http://localhost:${plcPort}`)),
   );
   process.send?.({ plcPort, pdsPorts: hosts.map(({ port }) => port) });
 });
