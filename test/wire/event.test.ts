@@ -2,8 +2,9 @@
 import t from 'tap';
 import { decodeEvent, EventView } from '../../lib/wire/event.ts';
 import type { OpView } from '../../lib/wire/ops.ts';
-import { Peek, peek } from '../../lib/wire/peek.ts';
+import { Peek, peek, peekAt } from '../../lib/wire/peek.ts';
 import {
+  ACCOUNT,
   COMMIT,
   CREATE,
   cbor,
@@ -13,6 +14,7 @@ import {
   DID,
   eventFrame,
   frame,
+  IDENTITY,
   Pairs,
   REV,
   SINCE,
@@ -162,11 +164,35 @@ t.test('fields of other kinds are unknown fields', async (t) => {
   t.match(decoded(eventFrame(2, { ops: 5, repo: 'x' }), 2), { did: DID, isCanonical: true });
 });
 
+t.test('a field is known by its whole name', async (t) => {
+  for (const name of Object.keys({ ...COMMIT, ...IDENTITY, ...ACCOUNT })) {
+    const other = `${name.slice(0, -1)}_`;
+    for (const kind of [1, 2, 3, 4] as const) {
+      const view = decoded(eventFrame(kind, { [other]: 5 }), kind);
+      const unknownBytes = other.length + 2;
+      t.match(view, { isCanonical: true, did: DID, unknownBytes }, `${other} in kind ${kind}`);
+    }
+  }
+  for (const name of ['ci_', 'pat_', 'pre_', 'actio_']) {
+    const view = decoded(commitFrame({ ops: [{ ...UPDATE, [name]: 5 }] }), 1);
+    const op = { cid: cidText(2), prev: cidText(3), action: 'update' };
+    t.match(view, { unknownBytes: name.length + 2, ops: [op] }, name);
+  }
+});
+
 t.test('reset by construction: nothing of the frame before is left', async (t) => {
   const rich = [
     commitFrame({ ops: [UPDATE, DELETE, UPDATE].map((op, i) => ({ ...op, path: `a.b.c/${i}` })) }),
     commitFrame({ prevData: undefined, x: 1, ops: [{ ...UPDATE, prev: undefined }] }),
     frame({ op: 1, t: '#commit', x: 1 }, unsorted(COMMIT)),
+    frame(
+      new Pairs([
+        ['op', 1],
+        ['t', '#sync'],
+      ]),
+      SYNC as Value,
+    ),
+    frame(unsorted({ xx: 1, op: 1, t: '#identity' }), IDENTITY as Value),
     eventFrame(2, { x: [1] }),
     eventFrame(3, { time: 'yesterday' }),
     eventFrame(4),
@@ -226,6 +252,7 @@ t.test(
       const wanted = Math.max(peeked.didEnd, bytes.indexOf(seq) + seq.length);
       for (let length = 0; length < bytes.length; length++) {
         const verdict = peek(bytes.subarray(0, length), peeked);
+        if (peekAt(bytes, 0, length, peeked) !== verdict) t.fail(`looks behind ${length}`);
         if ((verdict === 'event') !== length >= wanted) t.fail(`kind ${kind} cut to ${length}`);
         if (decodeEvent(bytes.subarray(0, length), kind, view) === undefined) t.fail('decoded');
       }

@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { decodeEvent, EventView } from '../../lib/wire/event.ts';
-import type { Kind } from '../../lib/wire/kinds.ts';
+import { KIND_NAMES, type Kind } from '../../lib/wire/kinds.ts';
 import {
   ACCOUNT,
   COMMIT,
@@ -26,6 +26,8 @@ import {
   type Value,
 } from './frames.ts';
 import { check, EVENT, PASS, type Row } from './verdicts.ts';
+
+const MISSING = 'wire_field_missing';
 
 /** H42 for one kind: each required field missing, then of wrong type. */
 function schemaRows(kind: Kind, fields: Fields, names: readonly string[]): Row[] {
@@ -66,6 +68,10 @@ const SCHEMA: readonly Row[] = [
   ...schemaRows(2, SYNC, ['seq', 'did', 'rev', 'time', 'blocks']),
   ...schemaRows(3, IDENTITY, ['seq', 'did', 'time']),
   ...schemaRows(4, ACCOUNT, ['seq', 'did', 'time', 'active']),
+  ...([1, 2, 3, 4] as const).map((kind): Row => {
+    const bytes = frame({ op: 1, t: KIND_NAMES[kind] }, {});
+    return [`H42: empty payload, kind ${kind}`, bytes, MISSING, MISSING, kind];
+  }),
   ['H42: commit to a raw block', commitFrame({ commit: link(1, 0x55) }), EVENT, 'wire_field_bad'],
   [
     'H42: prevData to a raw block',
