@@ -30,7 +30,7 @@ export class Batch {
   framesBytes = 0;
   readonly #front = Buffer.allocUnsafeSlow(BATCH_FRONT_BYTES_MAX);
 
-  /** Whether a frame of `frameBytes` still goes into this batch; one always goes into an empty one. */
+  /** Whether a frame of `frameBytes` still goes in; an empty batch takes any one frame. */
   hasRoom(frameBytes: number): boolean {
     if (this.count === 0) return frameBytes <= FRAMES_BYTES_MAX;
     if (this.count === BATCH_RECORDS_MAX) return false;

@@ -181,8 +181,8 @@ export function writeBatchHeader(
 }
 
 /**
- * Reads the header at `at` of `source`, which holds the file from `sourceByteOffset` on. `ok` means:
- * written by us, at this very place of this very segment. Whether it continues what stands before
+ * Reads the header at `at` of `source`, which is `byteOffset` in the file. `ok` means: written by
+ * us, at this very place of this very segment. Whether it continues what stands before
  * it is the caller's question.
  */
 export function readBatchHeader(
@@ -267,7 +267,7 @@ export function recordCountMax(bytes: number): number {
   return Math.ceil(bytes / STORED_RECORD_BYTES_MIN);
 }
 
-/** What must be true of the tables of a batch whose CRC is right; otherwise it is a newer format. */
+/** Whether the table of a batch whose CRC is right makes sense; `kind`: it is a newer format. */
 export function tableVerdict(
   source: Buffer,
   rowsAt: number,

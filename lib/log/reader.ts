@@ -101,7 +101,7 @@ export class LogReader {
    * removed meanwhile: ask again.
    */
   async locate(cursor: number): Promise<LogPosition | undefined> {
-    const view = this.#options.view();
+    const view = this.#view();
     const nextSeq = Math.max(cursor + 1, this.#options.oldestSeq());
     if (nextSeq > view.lastSeq) {
       return { segmentFirstSeq: view.segmentFirstSeq, byteOffset: view.byteEnd, nextSeq };
@@ -140,7 +140,7 @@ export class LogReader {
   async readRaw(position: LogPosition, bytesMax = READ_BYTES): Promise<RawResult> {
     let from = position;
     for (;;) {
-      const view = this.#options.view();
+      const view = this.#view();
       if (from.nextSeq > view.lastSeq) return { kind: 'end' };
       const at = from;
       const step = await this.#segments.use(at.segmentFirstSeq, (segment) =>
@@ -167,6 +167,12 @@ export class LogReader {
 
   close(): Promise<void> {
     return this.#segments.close();
+  }
+
+  /** The owner may give the same object again and again; a step needs one that stands still. */
+  #view(): LogView {
+    const { segmentFirstSeq, byteEnd, lastSeq } = this.#options.view();
+    return { segmentFirstSeq, byteEnd, lastSeq };
   }
 
   async #relocate(position: LogPosition): Promise<LogPosition | undefined> {

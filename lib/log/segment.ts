@@ -24,7 +24,7 @@ export type SegmentEnd = {
   readonly byteEnd: number;
   readonly nextSeq: number;
   readonly lastCrc: number;
-  /** The last batch is an empty one, or there is none: bit rot there cannot pass for a torn tail. */
+  /** No records stand last, so bit rot in records cannot pass for a torn tail. */
   readonly isProven: boolean;
 };
 
