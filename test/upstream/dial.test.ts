@@ -292,3 +292,15 @@ t.test('C7: cancelled at any step, nothing opens and no slot or socket is left',
   }
   await until(() => pds.openCount === 0, 'all sockets to be gone');
 });
+
+t.test('C7: a cancelled attempt gives its slot back at once, not at its deadline', async (t) => {
+  const black: net.LookupFunction = () => {};
+  const bench = benchOf(t, { lookup: black });
+  const handlers = { onOpen: () => t.fail('opened'), onFailed: () => t.fail('failed') };
+  const attempt = bench.dialer.dial({ hostname: 'a.example.org', cursor: null }, handlers);
+  await settle(5);
+  t.equal(bench.wideGate.usedCount, 1);
+  attempt.cancel();
+  await settle(5);
+  t.equal(bench.wideGate.usedCount, 0);
+});

@@ -307,6 +307,15 @@ t.test('G25: after stop nothing is taken any more', async (t) => {
   await until(() => pds.openCount === 0);
 });
 
+t.test('G25: our own stop is no failure of the host', async (t) => {
+  const pds = await startPds(t);
+  const h = new Harness(t, { retry: { ...RETRY_DEFAULTS, offlineAfterFailures: 1 } });
+  h.fleet.add(hostOf(pds));
+  await h.connected(pds);
+  h.fleet.stop();
+  t.same(h.statuses, []);
+});
+
 t.test('a host is offline after several failures, and active once it answers', async (t) => {
   const pds = await Pds.start();
   const { port, hostname } = pds;

@@ -56,8 +56,10 @@ export class Harness {
   readonly dialed: string[] = [];
   firstCursorGate: () => Promise<void> = () => Promise.resolve();
   readonly fleet: Fleet;
+  readonly #tickMs: number;
 
   constructor(t: Test, options: Partial<FleetOptions> = {}, fleetClock?: Clock) {
+    this.#tickMs = options.tickMs ?? FLEET_DEFAULTS.tickMs;
     const clock = new SystemClock();
     const dns = new DnsCache({ clock, metrics: this.metrics, isInsecureAllowed: true });
     const dialer = new Dialer(
@@ -114,7 +116,7 @@ export class Harness {
   async retry(hostId = 1): Promise<number> {
     const waitMs = this.stats(hostId).nextRetryInMs;
     if (waitMs === null) throw new Error(`host is ${this.stats(hostId).state}`);
-    await this.pass(waitMs + 200);
+    await this.pass(waitMs + 2 * this.#tickMs);
     return waitMs;
   }
 

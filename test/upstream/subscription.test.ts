@@ -165,7 +165,7 @@ t.test('pause: what was parked when the host hung up comes again', async (t) => 
 t.test('S31: deadlines stand still while paused, and run again afterwards', async (t) => {
   const pds = await startPds(t);
   let pings = 0;
-  const h = new Harness(t);
+  const h = new Harness(t, { tickMs: SECOND_MS, ringPollMs: SECOND_MS });
   h.fleet.add(hostOf(pds));
   await h.connected(pds);
   pds.last.ws.on('ping', () => pings++);
@@ -177,7 +177,7 @@ t.test('S31: deadlines stand still while paused, and run again afterwards', asyn
   t.equal(h.stats().state, 'paused', 'ten minutes of silence are ours');
   t.equal(pings, 0);
   h.sink.roomLeft = 10;
-  await h.pass(100);
+  await h.pass(SECOND_MS);
   t.equal(h.stats().state, 'open');
   await h.pass(20 * SECOND_MS);
   t.equal(h.stats().state, 'open');
@@ -320,7 +320,7 @@ t.test('H11: FutureCursor makes idle; one probe from 0 after the back-off', asyn
 
 t.test('H11: a host that calls 0 the future too is asked again late, for ever', async (t) => {
   const pds = await startPds(t, { onConnection: ({ ws }) => ws.send(errorFrame('FutureCursor')) });
-  const h = new Harness(t);
+  const h = new Harness(t, { tickMs: SECOND_MS });
   h.fleet.add(hostOf(pds));
   await until(() => h.stats().state === 'backoff');
   t.ok((h.stats().nextRetryInMs ?? 0) < 5000);
