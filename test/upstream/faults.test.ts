@@ -318,7 +318,6 @@ t.test('G26: the time of an unfinished message stands still while paused', async
   t.match(h.stats(), { lastError: { cause: 'unfinished' } });
   t.ok(seconds >= 59 && seconds <= 62, `${seconds}`);
 });
-});
 
 t.test('G26: unfinished bytes of all hosts have a budget; the oldest message goes', async (t) => {
   const pds = await startPds(t);
