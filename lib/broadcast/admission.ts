@@ -84,7 +84,8 @@ export class Admission implements ConsumerEvents {
       maxFragments: FRAGMENTS_MAX,
       maxBufferedChunks: BUFFERED_CHUNKS_MAX,
       skipUTF8Validation: true,
-      closeTimeout: options.closeMsMax,
+      // The hub resets before this; a plain destroy would leave the send buffer in the kernel.
+      closeTimeout: 2 * options.closeMsMax,
       handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     } as const;
     this.#server = new WebSocketServer(serverOptions);

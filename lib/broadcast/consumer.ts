@@ -207,7 +207,17 @@ export class Consumer {
   reset(cause: EndCause): void {
     this.#cause ??= cause;
     if (this.#state === 'open') this.#state = 'ending';
-    this.#socket.resetAndDestroy();
+    if (this.#isFinishing) this.deadlineMs = 0;
+    else this.#socket.resetAndDestroy();
+  }
+
+  /**
+   * A FIN is on its way out, for this turn of the event loop. libuv refuses a reset just then, and
+   * Node 26 forgets the handle without closing it: no `close` event, a descriptor lost for ever.
+   */
+  get #isFinishing(): boolean {
+    const { writableEnded, writableFinished, writableLength } = this.#socket;
+    return writableEnded && !writableFinished && writableLength === 0;
   }
 
   /** The peer began to close: nobody but us ends it if it never finishes. */

@@ -159,8 +159,8 @@ export class Hub {
    */
   hideTail(): void {
     this.#observe(this.#deps.clock.monoMs());
+    // Pieces of the tail are found by positions that nobody can be at any more.
     this.#index.forget();
-    this.#chunks.clear();
     this.#replays.clear();
     this.#leaveTail();
   }

@@ -59,12 +59,6 @@ export class TailChunks {
     return chunk;
   }
 
-  /** Forgets all pieces (what may be shown has changed). */
-  clear(): void {
-    this.#cache.clear();
-    this.#cacheBytes = 0;
-  }
-
   #cut(position: number, seq: number): Chunk | undefined {
     const border = this.#index.borderWithin(position, this.#chunkBytesMax);
     if (border === undefined) return this.#cutByWalking(position, seq);

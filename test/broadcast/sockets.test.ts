@@ -1,17 +1,9 @@
 /** Consumers that stall, flood, vanish or come in storms. */
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import t from 'tap';
 import { KiB, MiB } from '../../lib/base/units.ts';
 import { encodeErrorFrame } from '../../lib/wire/control.ts';
-import { Client, handshake, rawClient, until, World } from './world.ts';
-
-/** A client frame: masked with zeros. */
-function clientFrame(opcode: number, payload = Buffer.alloc(0), isLast = true): Buffer {
-  const header = [(isLast ? 0x80 : 0) | opcode];
-  if (payload.length < 126) header.push(0x80 | payload.length);
-  else header.push(0x80 | 126, payload.length >> 8, payload.length & 0xff);
-  return Buffer.concat([Buffer.from([...header, 0, 0, 0, 0]), payload]);
-}
+import { Client, clientFrame, handshake, rawClient, until, World } from './world.ts';
 
 /** Splits what a server sent after its 101 into frames; throws where framing is broken. */
 function parseFrames(bytes: Buffer): { opcode: number; payload: Buffer }[] {
@@ -47,8 +39,25 @@ async function fill(world: World, stalled: number): Promise<void> {
   throw new Error('the sockets never filled');
 }
 
+/** Feeds until `isDone`; the longest time from a commit to its last frame at the client. */
+async function slowestDelivery(
+  world: World,
+  client: Client,
+  isDone: () => boolean,
+): Promise<number> {
+  let delayMsMax = 0;
+  while (!isDone()) {
+    const sentMs = performance.now();
+    world.append(1);
+    await until(() => client.lastSeq === world.log.lastSeq);
+    delayMsMax = Math.max(delayMsMax, performance.now() - sentMs);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return delayMsMax;
+}
+
 t.test('G20, H164: who takes no byte is ended within its time, others see nothing', async (t) => {
-  const hub = { stallMsMax: 300, closeMsMax: 200, sweepMs: 20, pingMs: 50 };
+  const hub = { stallMsMax: 300, closeMsMax: 200, sweepMs: 20 };
   const world = await new World({ hub, tailBytes: MiB }).listen();
   t.teardown(() => world.stop());
   const good = await new Client(world.port).open();
@@ -57,27 +66,18 @@ t.test('G20, H164: who takes no byte is ended within its time, others see nothin
   stalled.pause();
   await fill(world, 1);
   const stalledMs = performance.now();
-  let delayMsMax = 0;
-  const feeder = setInterval(() => {
-    const sentMs = performance.now();
-    world.append(1);
-    const head = world.log.lastSeq;
-    until(() => good.lastSeq >= head).then(
-      () => {
-        delayMsMax = Math.max(delayMsMax, performance.now() - sentMs);
-      },
-      () => {},
-    );
-  }, 10);
-  await until(() => world.hub.size === 1);
+  const delayMsMax = await slowestDelivery(world, good, () => world.hub.size === 1);
   const endedMs = performance.now() - stalledMs;
-  clearInterval(feeder);
   t.ok(endedMs >= 280 && endedMs < 1500, `ended after ${Math.round(endedMs)} ms`);
   t.equal(world.metrics.read('relay_broadcast_consumer_ends_total:too_slow'), 1);
   t.equal(world.metrics.read('relay_broadcast_consumers_count'), 1);
   await until(() => good.lastSeq === world.log.lastSeq);
   t.same(good.faults(1, world.log.lastSeq), []);
-  t.ok(delayMsMax < 250, `slowest delivery to the other one: ${Math.round(delayMsMax)} ms`);
+  // Compared with the same minute without a stalled consumer, not with a constant.
+  const endMs = performance.now() + endedMs;
+  const quietMsMax = await slowestDelivery(world, good, () => performance.now() > endMs);
+  const text = `${Math.round(delayMsMax)} ms, undisturbed ${Math.round(quietMsMax)} ms`;
+  t.ok(delayMsMax < 5 * quietMsMax + 100, `slowest delivery to the other one: ${text}`);
   let code = '';
   stalled.on('error', (error: NodeJS.ErrnoException) => {
     code = error.code ?? '';
@@ -293,52 +293,6 @@ t.test('S16: connection attempts of one address are paced', async (t) => {
   t.equal(world.metrics.read('relay_broadcast_refused_total:rate'), 1);
 });
 
-t.test('C2, D13: 10,000 connections that end at once leave nothing behind', async (t) => {
-  const world = await new World({ hub: { sweepMs: 20 } }).listen();
-  t.teardown(() => world.stop());
-  const feeder = setInterval(() => world.append(2), 2);
-  const kinds = ['reset', 'end', 'reset-late', 'close-frame', 'half'] as const;
-  let sizeMax = 0;
-  const one = (i: number): Promise<void> =>
-    new Promise((resolve) => {
-      const kind = kinds[i % kinds.length];
-      const socket: Socket = connect(world.port, '127.0.0.1');
-      socket.on('error', () => {});
-      socket.on('close', () => resolve());
-      socket.on('connect', () => {
-        const text = handshake(i % 3 === 0 ? '?cursor=0' : '');
-        socket.write(kind === 'half' ? text.slice(0, 60) : text);
-        if (kind === 'reset' || kind === 'half') socket.resetAndDestroy();
-        if (kind === 'end') socket.end();
-        if (kind === 'close-frame') socket.write(clientFrame(8));
-      });
-      socket.on('data', () => {
-        sizeMax = Math.max(sizeMax, world.hub.size);
-        if (kind === 'reset-late') socket.resetAndDestroy();
-      });
-    });
-  let started = 0;
-  await Promise.all(
-    Array.from({ length: 50 }, async () => {
-      while (started < 10_000) await one(started++);
-    }),
-  );
-  clearInterval(feeder);
-  await until(() => world.hub.size === 0);
-  t.equal(world.metrics.read('relay_broadcast_consumers_count'), 0, 'gauge');
-  t.equal(world.admission.countOf('127.0.0.1'), 0, 'count per address');
-  t.ok(sizeMax <= 60, `at most ${sizeMax} at a time`);
-  let ends = 0;
-  for (const cause of ['closed', 'abnormal', 'protocol', 'other'] as const) {
-    ends += world.metrics.read(`relay_broadcast_consumer_ends_total:${cause}`);
-  }
-  t.ok(ends > 5000, `${ends} of them had become consumers`);
-  const client = await new Client(world.port).open();
-  const before = world.log.lastSeq;
-  world.append(3);
-  await until(() => client.lastSeq === before + 3);
-});
-
 t.test('D14: kicks, resets and closes in the same turn, 200 times', async (t) => {
   const hub = { sweepMs: 5, stallMsMax: 30, closeMsMax: 20 };
   const world = await new World({ hub, tailBytes: 256 * KiB }).listen();
@@ -359,6 +313,28 @@ t.test('D14: kicks, resets and closes in the same turn, 200 times', async (t) =>
     for (const socket of sockets) socket.destroy();
   }
   t.equal(world.metrics.read('relay_broadcast_consumers_count'), 0);
+});
+
+t.test('D14: a reset while our FIN is on its way does not lose the socket', async (t) => {
+  const world = await new World({ hub: { closeMsMax: 50, sweepMs: 10 } }).listen();
+  t.teardown(() => world.stop());
+  let resets = 0;
+  world.server.on('upgrade', (_, socket) => {
+    // After ws's own listener, which ends our side: the very turn in which libuv says no.
+    socket.on('end', () => {
+      for (const consumer of world.hub.consumers) consumer.reset('admin');
+      resets++;
+    });
+  });
+  const client = connect({ port: world.port, host: '127.0.0.1', allowHalfOpen: true });
+  client.on('error', () => {});
+  client.write(handshake());
+  await until(() => world.hub.size === 1);
+  client.end();
+  await until(() => resets === 1);
+  await until(() => world.hub.size === 0);
+  t.equal(world.metrics.read('relay_broadcast_consumer_ends_total:admin'), 1);
+  client.destroy();
 });
 
 t.test('G25: closeAll sends the last events, then 1001, spread over time', async (t) => {

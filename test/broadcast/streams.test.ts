@@ -1,6 +1,6 @@
 /** Order and completeness of what consumers get, and how sends are gathered. */
 import t from 'tap';
-import { KiB } from '../../lib/base/units.ts';
+import { KiB, MiB } from '../../lib/base/units.ts';
 import { Client, rawClient, until, World } from './world.ts';
 
 t.test('G2, G5: no gap and no repeat from the tail to segments and back', async (t) => {
@@ -84,7 +84,10 @@ t.test('sends are gathered: one write for what came within T', async (t) => {
   t.teardown(() => world.stop());
   const clients = [await new Client(world.port).open(), await new Client(world.port).open()];
   await until(() => world.hub.size === 2);
-  for (let i = 0; i < 20; i++) world.append(1);
+  for (let i = 0; i < 20; i++) {
+    world.append(1);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   await until(() => clients.every((client) => client.lastSeq === 20));
   for (const client of clients) t.same(client.faults(1, 20), []);
   const writes = world.metrics.read('relay_broadcast_writes_total');
@@ -139,6 +142,27 @@ t.test('G28: after hideTail() what is hidden is hidden in the tail too', async (
   await until(() => late.lastSeq === 12 && live.lastSeq === 12);
   t.same(late.seqs, [1, 2, 3, 5, 6, 7, 8, 9, 11, 12]);
   t.same(live.faults(1, 12), [], 'what was sent before stays sent');
+});
+
+t.test('G28: hideTail() reaches consumers that are behind in the tail', async (t) => {
+  const world = await new World({ tailBytes: 16 * MiB, hub: { sweepMs: 20 } }).listen();
+  t.teardown(() => world.stop());
+  const slow = await new Client(world.port).open();
+  await until(() => world.hub.size === 1);
+  slow.ws.pause();
+  const [consumer] = world.hub.consumers;
+  while ((consumer?.waitingBytes ?? 0) === 0) {
+    world.append(10, 10_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  world.append(50, 10_000);
+  const head = world.log.lastSeq;
+  world.log.hidden.add(head - 5);
+  world.hub.hideTail();
+  slow.ws.resume();
+  await until(() => slow.lastSeq === head);
+  t.notOk(slow.seqs.includes(head - 5), 'hidden');
+  t.equal(slow.seqs.length, head - 1, 'and nothing else');
 });
 
 t.test('G24: damage in the log ends the replay with an error, others go on', async (t) => {

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import { SystemClock } from '../../lib/base/clock.ts';
-import { KiB, MiB } from '../../lib/base/units.ts';
+import { MiB } from '../../lib/base/units.ts';
 import {
   ADMISSION_DEFAULTS,
   Admission,
@@ -330,4 +330,10 @@ export function handshake(query = ''): string {
   ].join('\r\n');
 }
 
-export const SMALL_TAIL = 64 * KiB;
+/** A client frame: masked with zeros. */
+export function clientFrame(opcode: number, payload = Buffer.alloc(0), isLast = true): Buffer {
+  const header = [(isLast ? 0x80 : 0) | opcode];
+  if (payload.length < 126) header.push(0x80 | payload.length);
+  else header.push(0x80 | 126, payload.length >> 8, payload.length & 0xff);
+  return Buffer.concat([Buffer.from([...header, 0, 0, 0, 0]), payload]);
+}

@@ -32,6 +32,15 @@ t.test('S11: a slow client is cut off with 408', async (t) => {
   }
 });
 
+t.test('S11: headers have a shorter limit than the whole request', async (t) => {
+  const api = await new Api().start({ headersMsMax: 150, requestMsMax: 10_000, checkMs: 50 });
+  t.teardown(() => api.stop());
+  const startMs = performance.now();
+  const answer = await api.raw(['GET / HTTP/1.1\r\nHost: x\r\nX-A: ']);
+  t.equal(statusOf(answer), 408);
+  t.ok(performance.now() - startMs < 5000);
+});
+
 t.test('S12: long targets, large and many headers: 431', async (t) => {
   const api = await new Api().start();
   t.teardown(() => api.stop());
@@ -39,6 +48,7 @@ t.test('S12: long targets, large and many headers: 431', async (t) => {
   const table: readonly (readonly [request: string, status: number, what: string])[] = [
     [get(`/?${'x'.repeat(20_000)}`), 431, '20 kB target'],
     [get('/', [`X-A: ${'x'.repeat(20_000)}`]), 431, '20 kB header'],
+    [get('/', [`X-A: ${'x'.repeat(9000)}`]), 431, '9 kB header'],
     [get('/', many(63)), 431, '65 headers'],
     [get('/', many(500)), 431, '500 headers'],
     [get('/', many(62)), 200, '64 headers'],
