@@ -10,6 +10,7 @@ type Entry = { readonly key: string; readonly pds: string; readonly handle: stri
 
 export class PlcDirectory {
   readonly #entries = new Map<string, Entry>();
+  readonly #documents = new Map<string, object>();
   readonly #tombstones = new Set<string>();
   readonly #server: Server;
   /** `hang`: connections are taken and never answered. */
@@ -26,11 +27,12 @@ export class PlcDirectory {
       }
       const did = decodeURIComponent((request.url ?? '/').slice(1));
       const entry = this.#entries.get(did);
+      const document = this.#documents.get(did) ?? (entry && documentOf(did, entry));
       if (this.#tombstones.has(did)) response.writeHead(410).end('{}');
-      else if (entry === undefined) response.writeHead(404).end('{}');
+      else if (document === undefined) response.writeHead(404).end('{}');
       else {
         response.writeHead(200, { 'content-type': 'application/did+ld+json' });
-        response.end(JSON.stringify(documentOf(did, entry)));
+        response.end(JSON.stringify(document));
       }
     });
   }
@@ -50,6 +52,11 @@ export class PlcDirectory {
   /** Sets or replaces the document of a DID. `pds` is an origin, as `http://localhost:3000`. */
   set(did: string, keypair: Keypair, pds: string, handle: string): void {
     this.#entries.set(did, { key: keypair.multibase, pds, handle });
+  }
+
+  /** A document of any form, which `set` does not change any more. */
+  setDocument(did: string, document: object): void {
+    this.#documents.set(did, document);
   }
 
   tombstone(did: string): void {
