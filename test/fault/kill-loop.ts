@@ -9,13 +9,15 @@ import { RecordingConsumer } from '../helpers/recording-consumer.ts';
 import { RelayProcess } from '../helpers/relay-process.ts';
 import { checkSame, checkStream, eventually } from '../helpers/stream-checker.ts';
 
+const SABOTAGE_URL = new URL('./sabotage.ts', import.meta.url).href;
+
 export type KillLoopOptions = {
   readonly kills: number;
   readonly seed: number;
   readonly eventsPerSecond: number;
   readonly env?: Record<string, string>;
-  /** Prepares the data of a stopped relay before its restart: for negative controls. */
-  readonly beforeRestart?: (dataDir: string) => Promise<void>;
+  /** A known mistake of sabotage.ts, which the checks must find. */
+  readonly sabotage?: 'publish-first' | 'cursor-first';
 };
 
 export type KillLoopResult = {
@@ -27,8 +29,18 @@ export type KillLoopResult = {
 export async function runKillLoop(options: KillLoopOptions): Promise<KillLoopResult> {
   const prng = new Prng(options.seed);
   const fleet = await Fleet.start({ hostCount: 4, accountsPerHost: 8, seed: options.seed });
-  const env = { RELAY_PLC_HOST: fleet.directory.url, ...options.env };
-  let relay = await RelayProcess.start({ env });
+  const { sabotage } = options;
+  const start = (dataDir?: string): Promise<RelayProcess> =>
+    RelayProcess.start({
+      ...(dataDir === undefined ? {} : { dataDir }),
+      env: {
+        RELAY_PLC_HOST: fleet.directory.url,
+        ...(sabotage === undefined ? {} : { TEST_SABOTAGE: sabotage }),
+        ...options.env,
+      },
+      execArgv: sabotage === undefined ? [] : ['--import', SABOTAGE_URL],
+    });
+  let relay = await start();
   const { dataDir } = relay;
   const live = new RecordingConsumer(() => relay.streamUrl);
   const stop = new AbortController();
@@ -47,9 +59,8 @@ export async function runKillLoop(options: KillLoopOptions): Promise<KillLoopRes
         relay.chaos('persistCrash', point + 1);
         await relay.exited;
       } else await relay.kill();
-      await options.beforeRestart?.(dataDir);
       const startMs = performance.now();
-      relay = await RelayProcess.start({ dataDir, env });
+      relay = await start(dataDir);
       restartMsMax = Math.max(restartMsMax, performance.now() - startMs);
     }
     await new Promise((resolve) => setTimeout(resolve, 1000));

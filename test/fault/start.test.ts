@@ -39,7 +39,7 @@ function runMain(env: Record<string, string>, args: string[] = []): Promise<Ende
 function snapshot(directory: string): string[] {
   return readdirSync(directory, { recursive: true })
     .map((name) => String(name))
-    .filter((name) => !name.startsWith('postgres/'))
+    .filter((name) => !name.startsWith('postgres/') && !name.endsWith('LOCK'))
     .sort()
     .map((name) => {
       const { size, mtimeMs, isDirectory } = statOf(join(directory, name));
@@ -122,7 +122,7 @@ t.test('G23 a second relay on the same data: exit 75; on the same database: exit
   const { readFileSync } = await import('node:fs');
   const pidFile = readFileSync(join(relay.dataDir, 'postgres', 'postmaster.pid'), 'utf8');
   const host = pidFile.split('\n')[4] ?? '';
-  const url = `postgres://postgres@localhost/postgres?host=${host}`;
+  const url = `postgres://skyrelay@localhost/postgres?host=${host}`;
   const sameDatabase = await runMain({ RELAY_DATA_DIR: join(tempDir(t), 'd'), DATABASE_URL: url });
   t.equal(sameDatabase.code, 75, sameDatabase.lines.join('\n'));
   t.match(sameDatabase.lines.at(-1), /another relay/);
@@ -134,7 +134,7 @@ t.test('G27 a newer schema or log: exit 76, and the log is not touched', async (
   const pidFile = join(dataDir, 'postgres', 'postmaster.pid');
   const { readFileSync } = await import('node:fs');
   const host = readFileSync(pidFile, 'utf8').split('\n')[4] ?? '';
-  const connection = { host, user: 'postgres', database: 'postgres' };
+  const connection = { host, user: 'skyrelay', database: 'postgres' };
   t.teardown(() => relay.dispose());
   const [row] = await run<{ name: string }>(
     connection,

@@ -11,6 +11,8 @@ export type RelayOptions = {
   /** Kept across restarts; made anew by default. */
   dataDir?: string;
   env?: Record<string, string>;
+  /** Options of Node itself. */
+  execArgv?: readonly string[];
 };
 
 export type Exit = { code: number | null; signal: NodeJS.Signals | null };
@@ -29,6 +31,7 @@ export class RelayProcess {
     this.dataDir = dataDir;
     this.child = fork(new URL('./relay-child.ts', import.meta.url), [], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      execArgv: [...(options.execArgv ?? [])],
       env: {
         PATH: process.env['PATH'],
         RELAY_DATA_DIR: dataDir,
