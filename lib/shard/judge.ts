@@ -9,6 +9,7 @@
 
 import { effectiveStatus, isLocallyActive } from '../accounts/account.ts';
 import { type Clock, isoTime } from '../base/clock.ts';
+import { SECOND_MS } from '../base/units.ts';
 import {
   type CachePolicy,
   decideRefresh,
@@ -20,7 +21,7 @@ import type { RejectCode } from '../reject/codes.ts';
 import { didVerdict } from '../repo/did.ts';
 import type { IngestRecord } from '../ring/ingest-record.ts';
 import { verifyCommit } from '../verify/commit.ts';
-import { RepoResult } from '../verify/signed.ts';
+import { RepoResult, type VerifyContext } from '../verify/signed.ts';
 import { verifySync } from '../verify/sync.ts';
 import { decodeEvent, EventView } from '../wire/event.ts';
 import { KIND_ACCOUNT, KIND_COMMIT, KIND_IDENTITY, KIND_SYNC, type Kind } from '../wire/kinds.ts';
@@ -242,8 +243,7 @@ export class Judge {
       revAheadMsMax: this.#options.revAheadMsMax,
       isStrict: this.#options.isStrict,
     };
-    const verify = record.kind === KIND_SYNC ? verifySync : verifyCommit;
-    const code = verify(frame, this.view, context, this.#result);
+    const code = this.#verify(frame, record, context);
     if (code !== undefined) {
       const isKeyDoubtful = code === 'commit_signature_bad';
       if (isKeyDoubtful && this.#mayForce(account, record, isLastChance)) return 'hold_identity';
@@ -252,6 +252,15 @@ export class Judge {
     const outcome = this.#accept(frame, {});
     if (outcome === 'accepted') this.#applyRepo(record, account);
     return outcome;
+  }
+
+  #verify(frame: Buffer, record: IngestRecord, context: VerifyContext): RejectCode | undefined {
+    if (record.kind === KIND_SYNC) return verifySync(frame, this.view, context, this.#result);
+    const { clock, metrics } = this.#options;
+    const startMs = clock.monoMs();
+    const code = verifyCommit(frame, this.view, context, this.#result);
+    metrics.observe('relay_verify_commit_seconds', (clock.monoMs() - startMs) / SECOND_MS);
+    return code;
   }
 
   #applyRepo(record: IngestRecord, account: Account): void {
