@@ -35,6 +35,8 @@ export class FleetHost {
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
   readonly #readers = new Set<Reader>();
   readonly #poison = new Set<number>();
+  /** Called with every frame that joins the stream; poison is what no relay may pass on. */
+  onSend: (frame: SentFrame, isPoison: boolean) => void = () => {};
   #port = 0;
 
   private constructor(name: string, seqStart: number) {
@@ -95,8 +97,17 @@ export class FleetHost {
 
   /** Adds an event to the stream. */
   send(did: string, seq: number, bytes: Buffer): void {
-    this.sent.push({ seq, did, bytes });
+    const frame = { seq, did, bytes };
+    this.sent.push(frame);
+    this.onSend(frame, this.#poison.has(seq));
     for (const reader of this.#readers) this.#pump(reader);
+  }
+
+  /** Forgets all but the newest frames, as a host's window does; truth is no longer whole then. */
+  keepNewest(frameCount: number): void {
+    const count = Math.max(0, this.sent.length - frameCount);
+    for (const { seq } of this.sent.splice(0, count)) this.#poison.delete(seq);
+    for (const reader of this.#readers) reader.next = Math.max(0, reader.next - count);
   }
 
   /** Ends all connections, as a host that restarts does. */

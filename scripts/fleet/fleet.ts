@@ -12,6 +12,8 @@ export type FleetOptions = {
   readonly hostCount: number;
   readonly accountsPerHost: number;
   readonly seed: number;
+  /** Called as each host is up, with how many are. */
+  readonly onHost?: (hostCount: number) => void;
 };
 
 export type FleetAccount = {
@@ -59,6 +61,7 @@ export class Fleet {
         directory.set(did, repo.keypair, host.origin, handle);
         accounts.push({ repo, host, handle, isAnnounced: false });
       }
+      options.onHost?.(h + 1);
     }
     return new Fleet(directory, hosts, accounts, prng);
   }
