@@ -29,6 +29,9 @@ export const NODE_ENTRIES_MAX = 512;
 /** Longest key, in bytes (LM-8, H110). */
 export const KEY_BYTES_MAX = 1024;
 
+/** A loop is faster than a native call up to here. */
+const COPIED_HERE_BYTES_MAX = 128;
+
 /** Heads and keys as they stand on the wire: `a2 61 "e"`, `a4 61 "k"`, `61 "l"` and so on. */
 const NODE_MAP = 0xa2;
 const ENTRY_MAP = 0xa4;
@@ -141,7 +144,11 @@ export class NodeReader {
     const bytes = arena.bytes;
     const keyAt = arena.bytesUsed;
     const leafAt = arena.itemKeyAt[this.#leaf] as number;
-    for (let i = 0; i < prefixBytes; i++) bytes[keyAt + i] = bytes[leafAt + i] as number;
+    if (prefixBytes > COPIED_HERE_BYTES_MAX) {
+      bytes.copyWithin(keyAt, leafAt, leafAt + prefixBytes);
+    } else {
+      for (let i = 0; i < prefixBytes; i++) bytes[keyAt + i] = bytes[leafAt + i] as number;
+    }
     const tailAt = keyAt + prefixBytes;
     for (let i = 0; i < suffixBytes; i++) bytes[tailAt + i] = bytes[suffixAt + i] as number;
     arena.bytesUsed = tailAt + suffixBytes;

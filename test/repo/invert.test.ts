@@ -195,6 +195,21 @@ t.test('H97: an operation that needs a stub: to find, to split, to merge', async
     t.equal(undone(root.cid, [root], [op]), 'commit_block_missing', name);
 });
 
+t.test('LM-7: keys of hundreds of bytes that share nearly all of them', async (t) => {
+  const start = `a.b.c/${'x'.repeat(400)}`;
+  const keys = Array.from({ length: 60 }, (_, i) => `${start}${i}${'y'.repeat(i)}`);
+  const before = treeOf(keys.filter((_, i) => i % 2 === 0));
+  const ops = [...keys.keys()].slice(0, 12).map((i) => {
+    const path = keys[i] ?? '';
+    return i % 2 === 0 ? opView('delete', path, '', V) : opView('create', path, W, '');
+  });
+  const after = applied(before, ops);
+  const paths = ops.map(({ path }) => path);
+  t.equal(undone(after.cid, proofOf(after, paths), ops), before.cid);
+  const missing = opView('create', `${start}0z`, W, '');
+  t.equal(undone(after.cid, proofOf(after, [missing.path]), [missing]), 'commit_op_mismatch');
+});
+
 t.test('H118: random commits of mixed operations, every order, covering proof only', async (t) => {
   const prng = new Prng(20261122);
   const pool = Array.from({ length: 60 }, (_, i) =>

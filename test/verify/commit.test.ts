@@ -1,6 +1,8 @@
 /** Commits wrong in message, CAR, commit object or signature (spec sheet §5.3 … §5.5). */
 import t, { type Test } from 'tap';
+import { KIND_COMMIT } from '../../lib/wire/kinds.ts';
 import { DrislWriter } from '../../scripts/fleet/drisl.ts';
+import { commitFrame } from '../../scripts/fleet/event-frames.ts';
 import { Keypair } from '../../scripts/fleet/repo-keypair.ts';
 import { cidOf, EMPTY_TREE } from '../../scripts/fleet/repo-tree.ts';
 import {
@@ -18,6 +20,7 @@ import {
   DID,
   forge,
   judge,
+  judgeFrame,
   judgeParts,
   knownOf,
   lastResult,
@@ -61,6 +64,14 @@ t.test('all actions at once, on both curves', async (t) => {
     const shuffled = { ...parts, ops: [...parts.ops].reverse() };
     t.equal(judgeParts(shuffled, { key: repo.keypair, known }), 'pass', `H118: ${curve}`);
   }
+});
+
+t.test('a frame that lies in shared memory is judged there', async (t) => {
+  const right = commitFrame(forge(ONE, {}), { seq: 7, time: '2026-09-21T14:13:20.000Z' });
+  const shared = Buffer.from(new SharedArrayBuffer(right.length + 8), 5, right.length);
+  right.copy(shared);
+  const circumstances = { key: ONE.repo.keypair, known: ONE.known };
+  t.equal(judgeFrame(shared, KIND_COMMIT, circumstances), 'pass');
 });
 
 t.test('H50: a rev that is no TID', async (t) => {
