@@ -3,6 +3,7 @@
  * in relay.ts.
  * @thread main
  */
+import { SystemClock } from './base/clock.ts';
 import { errorText, RelayFault } from './base/fault.ts';
 import { processEnvironment } from './config/environment.ts';
 import { configHelp } from './config/help.ts';
@@ -29,6 +30,9 @@ Exit codes: 0 stopped in order, 2 bad settings, 69 cannot listen, 70 internal fa
 are of a newer version, 130 ended at once by a signal.
 
 `;
+
+/** One Ctrl-C under `npm start` can come twice: from the terminal, and passed on by npm. */
+const SAME_SIGNAL_MS = 250;
 
 /** Ends the process with one line on stderr. */
 function die(problem: string, code: number): never {
@@ -61,15 +65,20 @@ function readConfig(): Config {
   return loaded.config;
 }
 
-/** Runs a relay until a signal or a failure ends it. The first signal is graceful, the second not. */
+/** Runs a relay until a failure or a signal ends it; a second signal ends it at once. */
 export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<Relay> {
   process.on('uncaughtException', (error) => die(`bug: ${describe(error)}`, EXIT.internal));
   process.on('unhandledRejection', (error) => die(`bug: ${describe(error)}`, EXIT.internal));
+  const clock = new SystemClock();
   let isStopping = false;
+  let firstSignalMs = 0;
   let relay: Relay | undefined;
   const onSignal = (signal: string): void => {
+    const isSame = isStopping && clock.monoMs() - firstSignalMs < SAME_SIGNAL_MS;
+    if (isSame) return;
     if (isStopping || relay === undefined) die(`${signal}: ends at once`, EXIT.interrupted);
     isStopping = true;
+    firstSignalMs = clock.monoMs();
     writeStderr(`${signal}: stops; once more ends at once`);
     void relay.stop().then(() => process.exit(EXIT.clean));
   };

@@ -8,14 +8,15 @@
  *          → consumers → listeners → database → lock
  * @thread main
  */
-import { mkdirSync } from 'node:fs';
-import { type Clock, SystemClock } from './base/clock.ts';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { type Clock, SystemClock, type Timer } from './base/clock.ts';
 import { errorText, RelayFault } from './base/fault.ts';
 import { SECOND_MS } from './base/units.ts';
 import type { Config } from './config/keys.ts';
 import { deriveLimits, type Limits } from './config/limits.ts';
 import { LivenessProxy } from './health/liveness-proxy.ts';
 import { type LogLock, lockLog } from './log/lock.ts';
+import { listSegments } from './log/segments.ts';
 import { createLogger, type Logger, type RootLogger } from './logging/logger.ts';
 import { MetricWriter } from './metrics/slots.ts';
 import {
@@ -31,7 +32,7 @@ import { ReportReader, Router } from './shard/router.ts';
 import type { SharedMemory } from './shared/memory.ts';
 import type { PositionWriter } from './shared/position.ts';
 import { PersistState, Phase, Words } from './shared/regions.ts';
-import { CheckpointWriter } from './store/checkpoint-rows.ts';
+import { CheckpointWriter, readCheckpoint } from './store/checkpoint-rows.ts';
 import { RelayDatabase } from './threads/database.ts';
 import { Ingest } from './threads/ingest.ts';
 import { MainLoop } from './threads/main-loop.ts';
@@ -43,6 +44,7 @@ import { USER_AGENT, VERSION } from './threads/version.ts';
 
 /** How long a database that is down may keep the log from being served at the start. */
 const DATABASE_PATIENCE_MS = 5 * SECOND_MS;
+const LOST_LOG_MARGIN = 1_000_000;
 const RETRY_MS = 500;
 const POLL_MS = 20;
 
@@ -69,6 +71,7 @@ export class Relay {
   #database: RelayDatabase | undefined;
   #ingest: Ingest | undefined;
   #loop: MainLoop | undefined;
+  #gauges: Timer | undefined;
   #boot: Promise<void> = Promise.resolve();
 
   private constructor(config: Config, seams: Seams) {
@@ -80,7 +83,13 @@ export class Relay {
     this.#seams = seams;
     const clock = this.#clock;
     const { logLevel: level } = config;
-    this.#root = createLogger({ level, destinationFd: 1, name: 'main', clock });
+    this.#root = createLogger({
+      level,
+      destinationFd: 1,
+      name: 'main',
+      clock,
+      onDrop: (count) => this.#metrics.add('relay_logging_dropped_lines_total', count),
+    });
     const logger = this.#root.child('relay');
     this.#logger = logger;
     this.#regions = allocateRegions({ ...config, shardCount: config.verifyThreadCount });
@@ -156,10 +165,14 @@ export class Relay {
       reports: new ReportReader(this.#regions.reports),
       onReport: (report, code) => this.#ingest?.onReject(report.hostId, code, report.hostSeq),
     });
+    this.#gauges = this.#clock.every(SECOND_MS, () =>
+      this.#metrics.set('relay_ring_ingest_used_bytes', this.#router.usedBytes()),
+    );
     this.#phase.publish(Phase.waitingForDatabase);
     const isPrepared = await this.#openDatabase();
+    const nextSeqMin = await this.#findNextSeqMin(isPrepared);
     this.#phase.publish(Phase.logRecovery);
-    await this.#openLog();
+    await this.#openLog(nextSeqMin);
     this.#outlet.open();
     this.#boot = this.#startIngest(isPrepared);
     this.#boot.catch((error: unknown) => this.#fail(errorText(error)));
@@ -196,7 +209,25 @@ export class Relay {
     }
   }
 
-  async #openLog(): Promise<void> {
+  /**
+   * The next seq is above everything that PostgreSQL knows of. A log that was lost as a whole is
+   * continued with a wide margin, because its last events may have been sent and are known to
+   * nobody (G14); for that the database must be there, so an empty log waits for it.
+   */
+  async #findNextSeqMin(isPrepared: boolean): Promise<number> {
+    const { initialSeq } = this.config;
+    const hasSegments = listSegments(readdirSync(this.limits.logDir)).length > 0;
+    if (!isPrepared && hasSegments) return initialSeq;
+    const database = this.#database as RelayDatabase;
+    if (!isPrepared) await this.#insist(() => database.prepare());
+    const { seq } = await this.#insist(() => readCheckpoint(database.pool));
+    if (seq === 0) return initialSeq;
+    const margin = hasSegments ? 1 : LOST_LOG_MARGIN;
+    if (!hasSegments) this.#logger.error({ checkpointSeq: seq, margin }, 'the log is lost');
+    return Math.max(initialSeq, seq + margin);
+  }
+
+  async #openLog(nextSeqMin: number): Promise<void> {
     const { config, limits } = this;
     this.#threads.startPersist({
       regions: this.#regions,
@@ -206,7 +237,7 @@ export class Relay {
       segmentAgeMsMax: limits.segmentAgeMsMax,
       retentionAgeMsMax: config.replayWindowMs,
       retentionBytesMax: config.retentionBytesMax,
-      nextSeqMin: config.initialSeq,
+      nextSeqMin,
       chaos: this.#seams.chaos,
     });
     const state = this.#words.reader('persistState');
@@ -251,6 +282,7 @@ export class Relay {
       database: database.pool,
       checkpoint,
       userAgent: USER_AGENT,
+      onFatal: this.#fail,
       clock: this.#clock,
       logger: this.#root,
       metrics: this.#metrics,
@@ -299,6 +331,7 @@ export class Relay {
     this.#starting.abort();
     await this.#outlet.close(0);
     await this.#threads.destroy();
+    this.#gauges?.cancel();
     await this.#loop?.stop();
     await this.#database?.close();
     await this.#liveness.stop();

@@ -4,7 +4,7 @@
  *   words     control words                          shared/regions.ts
  *   commit    commit cell                            shared/commit-cell.ts
  *   tail      newest frames for consumers            shared/tail-ring.ts
- *   pages     one metrics page per thread            metrics/slots.ts: main, liveness, persist, shards
+ *   pages     one metrics page per thread            metrics/slots.ts
  *   per shard: ingest (main → verify), verified (verify → persist), held (verify), reports
  *   (verify → main)
  * @thread any

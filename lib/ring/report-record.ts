@@ -1,6 +1,6 @@
 /**
  * What a verify thread tells main about a rejected frame, so that the host can be given a strike
- * and its page can say why. Little endian; loss of a report (full ring) is counted, never waited for.
+ * and its page can say why. Little endian; a lost report is counted, never waited for.
  *
  *    0 u32 hostId    4 u16 code index    6 u16 didBytes    8 f64 hostSeq    16 u32 crc    20 did
  * @thread any

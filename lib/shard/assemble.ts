@@ -137,6 +137,7 @@ export class ShardAssembly {
       taken,
       identityHoldMs: task.identityHoldMs,
       dirtyCountMax: task.dirtyCountMax,
+      cachedCount: () => this.#cache.count,
       dirtyCount: () => this.#writes?.dirtyCount ?? 0,
       isTrusted: (hostname) => isTrustedHost(hostname, task.trustedDomains),
       wantAccount: (did) => loader.want(did),

@@ -28,7 +28,13 @@ export async function runShard(task: VerifyTask): Promise<void> {
   const clock = new SystemClock();
   const metrics = new MetricWriter(metricPage(task.regions, PAGE_VERIFY + task.shard));
   const name = `verify-${task.shard}`;
-  const root = createLogger({ level: task.logLevel, destinationFd: 1, name, clock });
+  const root = createLogger({
+    level: task.logLevel,
+    destinationFd: 1,
+    name,
+    clock,
+    onDrop: (count) => metrics.add('relay_logging_dropped_lines_total', count),
+  });
   const logger = root.child('shard');
   const words = new Words(task.regions.words);
   const poisonNo = countDeath(words, task.shard);

@@ -62,6 +62,7 @@ export type ShardParts = {
   identityHoldMs: number;
   dirtyCountMax: number;
   dirtyCount: () => number;
+  cachedCount: () => number;
   isTrusted: (hostname: string) => boolean;
   /** Fetch the row of this DID; `rowArrived` follows. */
   wantAccount: (did: string) => void;
@@ -358,7 +359,8 @@ export class Shard {
   }
 
   #showGauges(): void {
-    const { metrics, holds, outbox, dirtyCount } = this.#parts;
+    const { metrics, holds, outbox, dirtyCount, cachedCount } = this.#parts;
+    metrics.set('relay_accounts_cached_count', cachedCount());
     metrics.set('relay_verify_held_frames', holds.count);
     metrics.set('relay_verify_held_bytes', holds.usedBytes());
     metrics.set('relay_ring_verified_used_bytes', outbox.usedBytes());

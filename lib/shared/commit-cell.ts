@@ -53,7 +53,7 @@ export class CommitWriter {
     this.#words = new Int32Array(memory);
   }
 
-  /** Fills the idle cell. Nothing is visible yet; `crashPoint` tests sit between this and publish. */
+  /** Fills the idle cell. Nothing is visible yet. */
   fill(view: CommitView): void {
     const words = this.#words;
     const cell = CELLS_AT + ((Atomics.load(words, 0) + 1) & 1) * CELL_WORDS;

@@ -2,7 +2,7 @@
  * The newest frames of the log in memory, ready to be sent: a byte stream of server websocket
  * frames, modulo the capacity. `persist` writes, readers copy.
  *
- *   word 0 (own 128 bytes)   overwrittenBelow: bytes below this position are gone   (writer: persist)
+ *   word 0 (own 128 bytes)   overwrittenBelow: bytes below it are gone   (writer: persist)
  *   byte 128 …               data, a power of two
  *
  * The writer stores `overwrittenBelow` before it reuses bytes; a reader copies first and looks at
@@ -43,7 +43,7 @@ export class TailWriter {
     return this.#end;
   }
 
-  /** Appends `source[from, to)`, whole frames. More than the capacity keeps only the newest part. */
+  /** Appends `source[from, to)`, whole frames. More than the capacity keeps the newest part. */
   write(source: Buffer, from: number, to: number): void {
     const bytes = to - from;
     const endNew = (this.#end + bytes) | 0;

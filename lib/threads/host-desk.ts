@@ -5,18 +5,18 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { type SupervisedLoop, supervise } from '../base/supervise.ts';
-import { MINUTE_MS, SECOND_MS } from '../base/units.ts';
+import { SECOND_MS } from '../base/units.ts';
 import type { HostRecord, HostStatus } from '../hosts/host.ts';
 import { isTrustedHost } from '../hosts/quota.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import { countAccounts } from '../store/account-rows.ts';
-import { type HostRow, loadHosts, saveHostChanges } from '../store/host-rows.ts';
+import { type HostRow, loadHosts, pageHosts, saveHostChanges } from '../store/host-rows.ts';
 import type { Database } from '../store/pool.ts';
 import type { Fleet } from '../upstream/fleet.ts';
+import { startReconciling } from '../upstream/reconcile.ts';
 
 const FLUSH_MS = 2 * SECOND_MS;
-const RECONCILE_MS = 5 * MINUTE_MS;
 const ROWS_PER_QUERY_MAX = 1000;
 
 export type HostDeskOptions = {
@@ -74,20 +74,17 @@ export class HostDesk {
 
   start(fleet: Fleet): void {
     const { clock, logger, metrics } = this.#options;
-    const onFailureOf = (name: 'host_flush' | 'reconcile') => () =>
-      metrics.add(`relay_loop_failures_total:${name}`);
     const flush = supervise('host_flush', clock, logger, () => this.flush(fleet), {
       periodMs: FLUSH_MS,
-      onFailure: onFailureOf('host_flush'),
+      onFailure: () => metrics.add('relay_loop_failures_total:host_flush'),
     });
-    const reconcile = async (): Promise<void> => {
-      for (const host of await this.toRecords(await this.loadRows())) {
-        if (!fleet.has(host.hostId)) fleet.addLater(host);
-      }
-    };
-    const again = supervise('reconcile', clock, logger, reconcile, {
-      periodMs: RECONCILE_MS,
-      onFailure: onFailureOf('reconcile'),
+    const again = startReconciling({
+      clock,
+      logger,
+      metrics,
+      fleet,
+      listHosts: async (afterId, countMax) =>
+        this.toRecords(await pageHosts(this.#options.database, Math.max(afterId, 0), countMax)),
     });
     this.#loops = [flush, again];
   }

@@ -4,7 +4,7 @@
  * @thread main
  */
 import type { Clock } from '../base/clock.ts';
-import { errorText } from '../base/fault.ts';
+import { errorText, RelayFault } from '../base/fault.ts';
 import { Prng } from '../base/prng.ts';
 import { SECOND_MS } from '../base/units.ts';
 import type { Config } from '../config/keys.ts';
@@ -60,6 +60,8 @@ export type IngestParts = {
   readonly database: DatabasePool;
   readonly checkpoint: CheckpointWriter;
   readonly userAgent: string;
+  /** The relay cannot go on: another one has taken its database over. */
+  readonly onFatal: (problem: string) => void;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: MetricWriter;
@@ -106,7 +108,8 @@ export class Ingest {
     new CommitReader(regions.commit).read(view);
     const log = new LogRecords(limits.logDir, realLogFiles);
     const { startSeq } = checkpoint;
-    const found = await recoverReplays(log, view, startSeq, rows, this.#replay);
+    const oldestSeq = this.#parts.words.wideReader('oldestSeq').observe();
+    const found = await recoverReplays(log, view, startSeq, oldestSeq, rows, this.#replay);
     for (let i = 0; i < found.replays.length; i += ROWS_PER_QUERY_MAX) {
       await saveReplays(database, found.replays.slice(i, i + ROWS_PER_QUERY_MAX));
     }
@@ -221,7 +224,8 @@ export class Ingest {
   }
 
   #createCheckpointer(): Checkpointer {
-    const { config, regions, words, router, checkpoint, clock, logger, metrics } = this.#parts;
+    const { config, regions, words, router, checkpoint, onFatal } = this.#parts;
+    const { clock, logger, metrics } = this.#parts;
     const completed = regions.ingest.map((_, shard) => words.shardReader('completed', shard));
     const durable = words.wideReader('durable');
     const checkpointSeq = words.wideWriter('checkpointSeq');
@@ -244,7 +248,10 @@ export class Ingest {
             }),
         },
         save: async (cursors, seq) => {
-          await checkpoint.save(seq, cursors);
+          await checkpoint.save(seq, cursors).catch((error: unknown) => {
+            if (error instanceof RelayFault && !error.isRetryable) onFatal(error.message);
+            throw error;
+          });
           checkpointSeq.publish(seq);
           metrics.set('relay_store_checkpoint_seq', seq);
         },

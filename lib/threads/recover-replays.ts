@@ -23,12 +23,15 @@ export async function recoverReplays(
   log: RecordSource,
   view: LogView,
   checkpointSeq: number,
+  oldestSeq: number,
   hosts: readonly Pick<HostRow, 'id' | 'cursor' | 'replayFrom'>[],
   filter: ReplayFilter,
 ): Promise<RecoveredReplays> {
   const byId = new Map(hosts.map((host) => [host.id, host]));
   let fromSeq = checkpointSeq;
   for (const { replayFrom } of hosts) fromSeq = Math.min(fromSeq, replayFrom ?? checkpointSeq);
+  // What retention has removed cannot be known any more: such events may come twice.
+  fromSeq = Math.max(fromSeq, oldestSeq - 1);
   let recordCount = 0;
   await log.forEachRecord(fromSeq, view, (record) => {
     const host = byId.get(record.hostId);
