@@ -1,0 +1,34 @@
+/** G25: what a first and a second signal do to a relay. */
+import t from 'tap';
+import { rawClient } from '../broadcast/world.ts';
+import { RelayProcess } from '../helpers/relay-process.ts';
+
+/** A relay with a consumer that never answers a close: its stop takes seconds. */
+async function startBusy(t: { teardown(done: () => Promise<void>): void }): Promise<RelayProcess> {
+  const relay = await RelayProcess.start();
+  const consumer = await rawClient(relay.apiPort);
+  await new Promise((resolve) => consumer.once('data', resolve));
+  t.teardown(async () => {
+    consumer.destroy();
+    await relay.dispose();
+  });
+  return relay;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+t.test('one Ctrl-C that comes twice, as under npm, stops in order', async (t) => {
+  const relay = await startBusy(t);
+  relay.child.kill('SIGINT');
+  await pause(30);
+  relay.child.kill('SIGINT');
+  t.same(await relay.exited, { code: 0, signal: null });
+});
+
+t.test('a second one ends at once', async (t) => {
+  const relay = await startBusy(t);
+  relay.child.kill('SIGINT');
+  await pause(500);
+  relay.child.kill('SIGINT');
+  t.same(await relay.exited, { code: 130, signal: null });
+});
