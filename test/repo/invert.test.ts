@@ -210,6 +210,18 @@ t.test('LM-7: keys of hundreds of bytes that share nearly all of them', async (t
   t.equal(undone(after.cid, proofOf(after, [missing.path]), [missing]), 'commit_op_mismatch');
 });
 
+t.test('keys that are the start of others', async (t) => {
+  const keys = ['a.b.c/1', 'a.b.c/12', 'a.b.c/123', 'a.b.c/1234', 'a.b.c/2', 'a.b.c/22'];
+  for (const [index, path] of keys.entries()) {
+    const before = treeOf(keys.toSpliced(index, 1));
+    const op = opView('create', path, W, '');
+    const after = applied(before, [op]);
+    t.equal(undone(after.cid, proofOf(after, [path]), [op]), before.cid, path);
+    const gone = opView('delete', path, '', W);
+    t.equal(undone(before.cid, proofOf(before, [path]), [gone]), after.cid, path);
+  }
+});
+
 t.test('H118: random commits of mixed operations, every order, covering proof only', async (t) => {
   const prng = new Prng(20261122);
   const pool = Array.from({ length: 60 }, (_, i) =>
