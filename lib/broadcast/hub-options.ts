@@ -8,6 +8,7 @@ import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import type { CommitReader } from '../shared/commit-cell.ts';
 import type { TailReader } from '../shared/tail-ring.ts';
+import type { ArrivalSource } from './delivery.ts';
 import type { LogSource } from './replays.ts';
 import type { WatchOptions } from './watch.ts';
 
@@ -47,6 +48,8 @@ export type HubDeps = {
   readonly commits: CommitReader;
   readonly tail: TailReader;
   readonly log: LogSource;
+  /** Where the time of delivery is measured from; without it, it is not. */
+  readonly arrivals?: ArrivalSource;
   /** First retained seq. */
   readonly oldestSeq: () => number;
   /** Everything up to this seq has been handed to every consumer that could take it. */

@@ -15,6 +15,7 @@ import { SECOND_MS } from '../base/units.ts';
 import { LogSampler } from '../logging/sampler.ts';
 import { CommitView } from '../shared/commit-cell.ts';
 import { type Consumer, READ_TRIES_MAX } from './consumer.ts';
+import { DeliverySampler } from './delivery.ts';
 import { endTooSlow, endUnreadable } from './endings.ts';
 import type { HubDeps, HubOptions } from './hub-options.ts';
 import { type LogPiece, type LogRead, Replays } from './replays.ts';
@@ -36,6 +37,7 @@ export class Hub {
   readonly #watch: Watch;
   readonly #budget: WorkBudget;
   readonly #sampler: LogSampler;
+  readonly #delivery: DeliverySampler | undefined;
   readonly #consumers = new Map<number, Consumer>();
   /** Consumers to be served outside a round: they drained, or their read ended. */
   #ready: Consumer[] = [];
@@ -58,6 +60,8 @@ export class Hub {
     this.#roundEnd = this.#index.headEnd;
     this.#published = this.#index.headSeq;
     this.#sampler = new LogSampler(deps.clock, SECOND_MS);
+    const { arrivals, clock, metrics } = deps;
+    this.#delivery = arrivals && new DeliverySampler(arrivals, clock, metrics);
     this.#budget = new WorkBudget(deps.clock, options.pollMsMax, options.pollBytesMax);
     this.#watch = new Watch(options, {
       metrics: deps.metrics,
@@ -231,6 +235,7 @@ export class Hub {
       if (next.done === true) {
         this.#round = undefined;
         this.#publish(this.#roundSeq);
+        if (this.#consumers.size > 0) this.#delivery?.onDelivered(this.#roundSeq, nowMs);
         return work;
       }
       this.#serve(next.value);

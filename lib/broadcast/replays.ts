@@ -85,7 +85,7 @@ export class Replays {
     return this.#held.size;
   }
 
-  /** The piece after the consumer's seq if it is at hand; else it is read and `onRead` is called. */
+  /** The piece after its seq if that is at hand; else it is read and `onRead` is called. */
   take(consumer: Consumer): LogPiece | undefined {
     const known = this.#cache.get(consumer.seq);
     if (known !== undefined) return known;

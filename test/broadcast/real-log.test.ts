@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { SystemClock } from '../../lib/base/clock.ts';
 import { KiB } from '../../lib/base/units.ts';
+import { logArrivals } from '../../lib/broadcast/delivery.ts';
 import { Batch } from '../../lib/log/batch.ts';
 import { LogCursors } from '../../lib/log/cursor.ts';
 import { RecordRow } from '../../lib/log/descriptor.ts';
@@ -34,6 +35,7 @@ function openWriter(directory: string): LogWriter {
 class RealLog {
   readonly directory = mkdtempSync(join(tmpdir(), 'hub-log-'));
   readonly #batch = new Batch();
+  arrivalMs = 0;
   writer = openWriter(this.directory);
   view = new CommitView();
   readonly reader = new LogReader({
@@ -51,6 +53,7 @@ class RealLog {
       const row = new RecordRow();
       row.frameBytes = frame.length;
       row.kind = 1;
+      row.arrivalMs = this.arrivalMs;
       this.#batch.add(row);
     }
     this.#flush();
@@ -104,6 +107,7 @@ async function start(
     tailBytes,
     lastSeq,
     log: log.cursors,
+    arrivals: logArrivals(log.reader),
     store: log.store,
     oldestSeq: () => log.writer.oldestSeq,
     hub: { chunkBytesMax: 16 * KiB },
@@ -194,4 +198,26 @@ t.test('G24: a flipped byte ends the replays that cross it with an error', async
   const behind = new Client(world.port, `?cursor=${Number(name.slice(0, 16)) + 60}`);
   await until(() => behind.lastSeq === 200);
   t.pass('others are served');
+});
+
+t.test('the time of delivery is measured from the arrival that the log knows', async (t) => {
+  const log = new RealLog();
+  t.teardown(() => log.close());
+  const world = await start(t, log, 64 * KiB);
+  log.arrivalMs = Date.now() - 3000;
+  const arrivals = logArrivals(log.reader);
+  world.append(5, 1000);
+  await until(() => world.published.at(-1) === 5);
+  t.equal(world.deliverySeconds(), 0, 'nobody was there');
+  const client = await new Client(world.port).open();
+  for (let i = 0; i < 10; i++) {
+    world.append(3, 2000);
+    await until(() => client.lastSeq === world.log.lastSeq);
+  }
+  await until(() => world.deliverySeconds() > 0);
+  const seconds = world.deliverySeconds();
+  t.ok(seconds > 2.9 && seconds < 8, `one sample of ${seconds} s`);
+  t.equal(await arrivals.arrivalMs(1), log.arrivalMs);
+  t.equal(await arrivals.arrivalMs(35), log.arrivalMs);
+  t.equal(await arrivals.arrivalMs(36), undefined, 'not there yet');
 });

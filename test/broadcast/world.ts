@@ -9,12 +9,14 @@ import {
   Admission,
   type AdmissionOptions,
 } from '../../lib/broadcast/admission.ts';
+import type { ArrivalSource } from '../../lib/broadcast/delivery.ts';
 import { Hub } from '../../lib/broadcast/hub.ts';
 import { HUB_DEFAULTS, type HubOptions } from '../../lib/broadcast/hub-options.ts';
 import type { LogCursor, LogSource } from '../../lib/broadcast/replays.ts';
 import type { CursorRead } from '../../lib/log/cursor.ts';
 import { silentLogger } from '../../lib/logging/logger.ts';
-import { MetricWriter } from '../../lib/metrics/slots.ts';
+import { CATALOG } from '../../lib/metrics/catalog.ts';
+import { METRIC_SLOT_COUNT, MetricWriter, metricSlot } from '../../lib/metrics/slots.ts';
 import {
   COMMIT_BYTES,
   CommitReader,
@@ -98,12 +100,14 @@ export type WorldOptions = {
   /** Makes frames durable somewhere else and notes where they end. */
   readonly store?: (frames: readonly Buffer[], view: CommitView) => void;
   readonly oldestSeq?: () => number;
+  readonly arrivals?: ArrivalSource;
   readonly address?: () => string;
 };
 
 export class World {
   readonly clock = new SystemClock();
-  readonly metrics = new MetricWriter();
+  readonly #page = new Float64Array(METRIC_SLOT_COUNT);
+  readonly metrics = new MetricWriter(this.#page);
   readonly log: MemoryLog;
   readonly hub: Hub;
   readonly admission: Admission;
@@ -143,6 +147,7 @@ export class World {
         commits: new CommitReader(memory),
         tail: new TailReader(this.tailMemory),
         log: options.log ?? this.log,
+        ...(options.arrivals === undefined ? {} : { arrivals: options.arrivals }),
         oldestSeq,
         onPublished: (seq) => this.published.push(seq),
         wake: () => this.drive(),
@@ -168,6 +173,12 @@ export class World {
     await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
     this.drive();
     return this;
+  }
+
+  /** Sum of the sampled times of delivery. */
+  deliverySeconds(): number {
+    const name = 'relay_broadcast_delivery_seconds';
+    return this.#page[metricSlot(name) + CATALOG[name].buckets.length + 1] ?? 0;
   }
 
   get port(): number {

@@ -92,7 +92,7 @@ t.test('S21: wrong guesses lock an address out, for a while, in bounded memory',
   clock.nowMs = 60_001;
   t.equal(status(good), 200);
   for (let i = 0; i < 100; i++) status(bad, `x${i}`);
-  t.equal(status(good, 'x0'), 200);
+  t.equal(auth.addressCount, 5);
 });
 
 t.test('pds/list, subs/getUpstreamConns: JSON of the reference relay', async (t) => {

@@ -46,6 +46,11 @@ export class AdminAuth {
     return this.#digests.length > 0;
   }
 
+  /** Addresses with wrong guesses that are remembered. */
+  get addressCount(): number {
+    return this.#failures.size;
+  }
+
   /** Undefined: let in. Missing and wrong credentials get the same answer. */
   refuse(authorization: string | undefined, addressKey: string): Answer | undefined {
     const waitMs = this.#lockedMs(addressKey);
