@@ -22,6 +22,7 @@ export type IdentityRecord = {
   readonly state: IdentityState;
   /** Not null exactly for `found`. */
   readonly identity: Identity | null;
+  /** When it was asked for. */
   readonly resolvedMs: EpochMs;
 };
 
@@ -135,7 +136,10 @@ export function applyOutcome(
     return { ...entry, failedUntilMs: (now.monoMs + waitMs) as MonoMs };
   }
   const identity = outcome.kind === 'found' ? outcome.identity : null;
-  const record = { did: outcome.did, state: outcome.kind, identity, resolvedMs: now.epochMs };
+  // As old as the question: what changed meanwhile may not be in the answer. Rounded up, so that
+  // an event that arrived in the same millisecond, and caused the question, counts as older.
+  const resolvedMs = Math.ceil(now.epochMs - (now.monoMs - startedMs)) as EpochMs;
+  const record = { did: outcome.did, state: outcome.kind, identity, resolvedMs };
   // A mark set while the look-up ran may speak of a change that it did not see.
   const isAnswered = entry.markedMs === null || entry.markedMs <= startedMs;
   const markedMs = isAnswered ? null : entry.markedMs;

@@ -106,6 +106,13 @@ t.test('a mark set while a look-up ran outlives its answer', async (t) => {
   t.equal(applyOutcome(entry, FOUND, mono(500), at(600)).markedMs, null);
 });
 
+t.test('ID-1: an answer is as old as its question', async (t) => {
+  const slow = applyOutcome(EMPTY_ENTRY, FOUND, mono(400), at(600));
+  t.equal(slow.record?.resolvedMs, START + 400, 'an event that arrived at 500 is newer');
+  const asked = applyOutcome(EMPTY_ENTRY, FOUND, mono(400.5), at(600));
+  t.equal(asked.record?.resolvedMs, START + 401, 'the event that caused it, at 400.x, is not');
+});
+
 t.test('D37: the directory fails: the old document stays in force', async (t) => {
   const entry = noteForced(markChanged(entryOf('found'), mono(0)), mono(0));
   const after = applyOutcome(entry, failed(1000), mono(0), at(5000));
@@ -135,7 +142,7 @@ t.test(
 t.test('an answer replaces whatever was known', async (t) => {
   const kinds = ['not_found', 'tombstoned'] as const;
   for (const kind of kinds) {
-    const after = applyOutcome(entryOf('found'), { kind, did: DID }, mono(0), at(7));
+    const after = applyOutcome(entryOf('found'), { kind, did: DID }, mono(7), at(9));
     t.match(after.record, { did: DID, state: kind, identity: null, resolvedMs: START + 7 });
   }
   const bad: ResolveOutcome = { kind: 'document_bad', did: DID, why: 'id_mismatch' };
