@@ -7,6 +7,8 @@
 import { type CacheEntry, EMPTY_ENTRY } from '../identity/cache.ts';
 
 export const IDENTITY_EVENTS_BURST = 20;
+/** Look-ups for hosts that the document does not name, over the one per minute (H138, H140). */
+export const MOVE_LOOKUPS_BURST = 3;
 
 export type RepoState = {
   /** Host that last spoke for the account with authority; 0 = none yet. */
@@ -56,6 +58,9 @@ export class Account {
   /** Budget of #identity events (H152): tokens left, and when they were last counted up. */
   identityTokens = IDENTITY_EVENTS_BURST;
   identityTokensMs = 0;
+  /** The same for look-ups because another host than the known one speaks for the account. */
+  moveTokens = MOVE_LOOKUPS_BURST;
+  moveTokensMs = 0;
 
   /** Accepted events that are not durable yet. */
   pendingCount = 0;

@@ -26,7 +26,7 @@ import { verifySync } from '../verify/sync.ts';
 import { decodeEvent, EventView } from '../wire/event.ts';
 import { KIND_ACCOUNT, KIND_COMMIT, KIND_IDENTITY, KIND_SYNC, type Kind } from '../wire/kinds.ts';
 import { NormalFrame, normalizeFrame, type Overrides } from '../wire/normalize.ts';
-import { type Account, IDENTITY_EVENTS_BURST } from './account.ts';
+import { type Account, IDENTITY_EVENTS_BURST, MOVE_LOOKUPS_BURST } from './account.ts';
 
 const IDENTITY_TOKEN_MS = 10_000;
 
@@ -55,10 +55,12 @@ export class Judge {
   /** The account of the last frame, where it came so far. */
   account: Account | undefined;
   readonly #options: JudgeOptions;
+  readonly #movePolicy: CachePolicy;
   readonly #result = new RepoResult();
 
   constructor(options: JudgeOptions) {
     this.#options = options;
+    this.#movePolicy = { ...options.identityPolicy, forcedMsMin: 0 };
   }
 
   /** Decodes and names the DID. The first half of a verdict: no state is looked at. */
@@ -117,6 +119,9 @@ export class Judge {
       return 'hold_identity';
     }
     const known = account.identity.record;
+    const isMoveHint =
+      record.kind === KIND_IDENTITY && known?.identity?.pdsHost !== record.hostname;
+    if (isMoveHint && this.#mayForceMove(account, record, isLastChance)) return 'hold_identity';
     if (known === null) return this.#reject('identity_unresolved');
     if (decision.action === 'wait') this.#options.metrics.add('relay_identity_stale_uses_total');
     return known;
@@ -131,11 +136,39 @@ export class Judge {
   /** One forced look-up for a frame that does not fit what is known (SG-7, HO-4). */
   #mayForce(account: Account, record: IngestRecord, isLastChance: boolean): boolean {
     if (isLastChance || this.#isNewerThan(account, record)) return false;
-    const decision = decideRefresh(account.identity, 'forced', this.#now(), this.#policy());
-    if (decision.action !== 'wait') return false;
+    if (!this.#isForceDue(account, this.#policy())) return false;
+    this.#force(account);
+    return true;
+  }
+
+  /**
+   * The same for a host that the document does not name, now and then even if the last look-up was
+   * a moment ago: an account that moves soon after some #identity must not lose the events of its
+   * new host, its `active` least of all, nor keep those of the old one (H138, H140). The budget is
+   * small, as any host may cause this.
+   */
+  #mayForceMove(account: Account, record: IngestRecord, isLastChance: boolean): boolean {
+    if (isLastChance || this.#isNewerThan(account, record)) return false;
+    if (!this.#isForceDue(account, this.#movePolicy)) return false;
+    const nowMs = this.#options.clock.monoMs();
+    const gained = Math.floor((nowMs - account.moveTokensMs) / this.#policy().forcedMsMin);
+    if (gained > 0) {
+      account.moveTokens = Math.min(MOVE_LOOKUPS_BURST, account.moveTokens + gained);
+      account.moveTokensMs = nowMs;
+    }
+    if (account.moveTokens <= 0) return false;
+    account.moveTokens -= 1;
+    this.#force(account);
+    return true;
+  }
+
+  #isForceDue(account: Account, policy: CachePolicy): boolean {
+    return decideRefresh(account.identity, 'forced', this.#now(), policy).action === 'wait';
+  }
+
+  #force(account: Account): void {
     this.#options.metrics.add('relay_identity_forced_refreshes_total');
     this.#options.refresh(account, true);
-    return true;
   }
 
   /** Where a host's own `time` is none (#identity and #account only, H51). */
@@ -211,7 +244,10 @@ export class Judge {
     isLastChance: boolean,
   ): 'hold_identity' | 'rejected' | undefined {
     if (known.identity?.pdsHost === record.hostname) return undefined;
-    if (this.#mayForce(account, record, isLastChance)) return 'hold_identity';
+    const mayForce =
+      this.#mayForce(account, record, isLastChance) ||
+      this.#mayForceMove(account, record, isLastChance);
+    if (mayForce) return 'hold_identity';
     if (known.state === 'not_found') return this.#reject('identity_not_found');
     if (known.state === 'tombstoned') return this.#reject('identity_tombstoned');
     if (known.state === 'document_bad') return this.#reject('identity_document_bad');
