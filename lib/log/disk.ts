@@ -43,8 +43,8 @@ export interface Disk {
   readdir(path: string): string[];
   /** Size of the file, or undefined where there is none. */
   stat(path: string): { readonly bytes: number } | undefined;
-  /** Creates the directory and its parents; true where it was not there before. */
-  mkdir(path: string): boolean;
+  /** Creates the directory and its parents, unless they are there. */
+  mkdir(path: string): void;
 }
 
 const FLAGS: Record<OpenMode, number> = {
@@ -112,8 +112,8 @@ export class NodeDisk implements Disk {
     return stats === undefined ? undefined : { bytes: stats.size };
   }
 
-  mkdir(path: string): boolean {
-    return mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE }) !== undefined;
+  mkdir(path: string): void {
+    mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
   }
 }
 

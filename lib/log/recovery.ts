@@ -8,7 +8,7 @@
  */
 import { dirname, join } from 'node:path';
 import { assert } from '../base/assert.ts';
-import { RelayFault } from '../base/fault.ts';
+import { errorCode, RelayFault } from '../base/fault.ts';
 import { syncFault } from './append-fault.ts';
 import {
   decodeSegmentHeader,
@@ -79,14 +79,26 @@ export function openLog(options: OpenLogOptions): { writer: LogWriter; report: R
   return { writer, report };
 }
 
+const FOREIGN = new Set(['EACCES', 'EPERM', 'EROFS', 'EINVAL', 'ENOTSUP']);
+
 function prepareDirectory(disk: Disk, directory: string): void {
-  const isNew = disk.mkdir(directory);
+  disk.mkdir(directory);
   try {
-    if (isNew) disk.fsyncDir(dirname(directory));
-    // A segment whose creation was interrupted may have a name that is not yet durable.
+    // A process before this one may have ended between making a name and syncing it: a segment's,
+    // or the directory's own.
     disk.fsyncDir(directory);
+    disk.fsyncDir(dirname(directory));
   } catch (error) {
     throw syncFault(error);
+  }
+  for (let path = dirname(directory); path !== dirname(path); path = dirname(path)) {
+    try {
+      disk.fsyncDir(dirname(path));
+    } catch (error) {
+      // Not ours to open or sync, so not made by us either.
+      if (FOREIGN.has(errorCode(error))) return;
+      throw syncFault(error);
+    }
   }
 }
 

@@ -254,8 +254,7 @@ export function* hopTo(
   let { byteOffset, nextSeq, crc } = from;
   while (byteOffset < byteEnd) {
     const verdict = yield* headerVerdict(segment, byteOffset, byteEnd, header);
-    const isWhole = verdict === 'ok' && header.byteEnd <= byteEnd;
-    if (isWhole && continues(header, nextSeq, crc)) {
+    if (verdict === 'ok' && continues(header, nextSeq, crc)) {
       onHop(header);
       if (wantedSeq < header.nextSeq) {
         return { kind: 'found', byteOffset, firstSeq: header.firstSeq };

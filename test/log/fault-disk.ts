@@ -88,9 +88,9 @@ export class FaultDisk implements Disk {
     return this.#disk.stat(path);
   }
 
-  mkdir(path: string): boolean {
+  mkdir(path: string): void {
     this.#pass('mkdir', path);
-    return this.#disk.mkdir(path);
+    this.#disk.mkdir(path);
   }
 
   #pass(what: string, path: string): Fault {

@@ -107,6 +107,29 @@ t.test('G14: nothing published is lost, altered or doubled by a power cut', asyn
   t.same(await violationsOf({}), []);
 });
 
+t.test('G14: a restart makes names durable that the process before it did not', async (t) => {
+  const sim = new SimDisk();
+  const disk = new FaultDisk(sim);
+  const world = new World({ disk, ...SIZES, segmentBytesMax: 300 }).start();
+  world.offer(Buffer.alloc(200));
+  world.poll();
+  // Killed after the new segment was synced and before its name was.
+  disk.decide = ({ what }) => {
+    if (what === 'fsyncDir') throw new PowerCut();
+    return undefined;
+  };
+  world.offer(Buffer.alloc(200));
+  t.throws(() => world.poll());
+  const again = new World({ disk: sim, ...SIZES, saltSeed: 2 }).start();
+  t.equal(again.view.segmentFirstSeq, 2);
+  again.offer(Buffer.alloc(200));
+  again.poll();
+  const dropAll = new Prng(1);
+  dropAll.nextBelow = () => 0;
+  const after = new World({ disk: sim.powerCut(dropAll), ...SIZES, saltSeed: 3 });
+  t.equal(after.log.nextSeq, 3);
+});
+
 t.test('control: without fdatasync the same check fails', async (t) => {
   t.ok((await violationsOf({ isSyncIgnored: true })).length > 0);
 });

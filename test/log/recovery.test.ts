@@ -199,7 +199,7 @@ t.test('G24: two damages in one segment are two ranges', async (t) => {
 
 t.test(
   'G24: a lone batch behind destroyed headers is not served, and its seqs are not reused',
-  (t) => {
+  async (t) => {
     const { disk, ends, lastSeqs, published } = build(5);
     const whole = disk.content(SEGMENT);
     // Batches 3 and 4 have lost their headers: batch 5 may be real, but nothing links it.
@@ -208,12 +208,18 @@ t.test(
       ends[3] ?? 0,
       (ends[3] ?? 0) + 64,
     );
-    const { report, writer } = reopen(withContent(disk, lost));
-    t.match(report.damaged[0]?.damages, [
+    const rotten = withContent(disk, lost);
+    const world = new World({ disk: rotten, saltSeed: 5 }).start();
+    t.match(world.report.damaged[0]?.damages, [
       { firstSeq: (lastSeqs[2] ?? 0) + 1, lastSeq: published.size, byteEnd: whole.length },
     ]);
-    t.equal(writer.nextSeq, published.size + 1);
-    t.end();
+    t.equal(world.log.nextSeq, published.size + 1);
+    // Nothing may be appended there: behind the damage it would not be believed either.
+    world.offer(Buffer.from('after it'));
+    world.poll();
+    const again = reopen(rotten);
+    t.equal(again.writer.nextSeq, published.size + 2);
+    t.same([...(await readAll(again.reader, published.size)).keys()], [published.size + 1]);
   },
 );
 

@@ -3,6 +3,7 @@
  * cut everything unsynced is kept, dropped or torn at 512 bytes, by seed. `quirks` take a guard
  * away, for the controls that must fail.
  */
+import { dirname } from 'node:path';
 import type { Prng } from '../../lib/base/prng.ts';
 import type { Disk, OpenMode } from '../../lib/log/disk.ts';
 import type { LogFiles } from '../../lib/log/files.ts';
@@ -71,6 +72,8 @@ export class SimDisk implements Disk {
   #names = new Map<string, Inode>();
   #durableNames = new Map<string, Inode>();
   #nameOps: NameOp[] = [];
+  /** Directories, and whether their own names are durable. */
+  readonly #directories = new Map<string, boolean>();
   readonly #open = new Map<number, Inode>();
   #nextFd = 100;
 
@@ -115,10 +118,18 @@ export class SimDisk implements Disk {
     this.#inode(fd).resize(bytes);
   }
 
-  fsyncDir(_path: string): void {
+  fsyncDir(path: string): void {
     if (this.#quirks.isDirSyncIgnored) return;
-    this.#durableNames = new Map(this.#names);
-    this.#nameOps = [];
+    const isInside = (name: string): boolean => dirname(name) === path;
+    for (const { name, inode } of this.#nameOps) {
+      if (!isInside(name)) continue;
+      if (inode === undefined) this.#durableNames.delete(name);
+      else this.#durableNames.set(name, inode);
+    }
+    this.#nameOps = this.#nameOps.filter(({ name }) => !isInside(name));
+    for (const directory of this.#directories.keys()) {
+      if (isInside(directory)) this.#directories.set(directory, true);
+    }
   }
 
   fileBytes(fd: number): number {
@@ -149,8 +160,8 @@ export class SimDisk implements Disk {
     return inode === undefined ? undefined : { bytes: inode.current.length };
   }
 
-  mkdir(_path: string): boolean {
-    return true;
+  mkdir(path: string): void {
+    if (!this.#directories.has(path)) this.#directories.set(path, false);
   }
 
   /** The disk after the power came back; everything that was open is gone. */
@@ -162,7 +173,14 @@ export class SimDisk implements Disk {
       if (inode === undefined) names.delete(name);
       else names.set(name, inode);
     }
-    for (const [name, inode] of names) next.put(name, inode.cut(prng));
+    const lost = new Set<string>();
+    for (const [directory, isDurable] of this.#directories) {
+      if (!isDurable && prng.nextBelow(2) === 0) lost.add(directory);
+      else next.#directories.set(directory, true);
+    }
+    for (const [name, inode] of names) {
+      if (!lost.has(dirname(name))) next.put(name, inode.cut(prng));
+    }
     return next;
   }
 
@@ -184,6 +202,7 @@ export class SimDisk implements Disk {
   clone(): SimDisk {
     const copy = new SimDisk(this.#quirks);
     for (const [name, inode] of this.#names) copy.put(name, inode.current);
+    for (const directory of this.#directories.keys()) copy.#directories.set(directory, true);
     return copy;
   }
 

@@ -40,8 +40,14 @@ t.test(
       metrics,
       oldestSeq: () => oldestSeq,
       activeBytes: () => world.view.byteEnd,
-      retire: (seq) => reader.retire(seq),
+      retire: async (seq) => {
+        await reader.retire(seq);
+        // Whoever was reading has ended; only now may anything go.
+        t.same(segmentsIn(directory), before);
+        retired.push(seq);
+      },
     });
+    const retired: number[] = [];
     const before = segmentsIn(directory);
     t.match(await remover.pass(), { segments_removed: 0, bytes_removed: 0, oldest_seq: 1 });
     t.same(segmentsIn(directory), before);
@@ -57,6 +63,7 @@ t.test(
       active_bytes: world.view.byteEnd,
       oldest_seq: oldestSeq,
     });
+    t.same(retired, [oldestSeq]);
     t.same(segmentsIn(directory), before.slice(3));
     t.ok(readdirSync(directory).includes('LOCK'));
     t.equal(metrics.read('relay_log_segments_removed_total'), 3);
