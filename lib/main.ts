@@ -76,11 +76,15 @@ export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<Re
   const onSignal = (signal: string): void => {
     const isSame = isStopping && clock.monoMs() - firstSignalMs < SAME_SIGNAL_MS;
     if (isSame) return;
-    if (isStopping || relay === undefined) die(`${signal}: ends at once`, EXIT.interrupted);
+    if (isStopping) die(`${signal}: ends at once`, EXIT.interrupted);
     isStopping = true;
     firstSignalMs = clock.monoMs();
     writeStderr(`${signal}: stops; once more ends at once`);
-    void relay.stop().then(() => process.exit(EXIT.clean));
+    // During the start it waits for the end of it: half a start cannot be taken back in order.
+    if (relay !== undefined) stop(relay);
+  };
+  const stop = (running: Relay): void => {
+    void running.stop().then(() => process.exit(EXIT.clean));
   };
   process.on('SIGINT', () => onSignal('SIGINT'));
   process.on('SIGTERM', () => onSignal('SIGTERM'));
@@ -89,6 +93,7 @@ export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<Re
   } catch (error) {
     die(error instanceof RelayFault ? error.message : describe(error), exitCodeOf(error));
   }
+  if (isStopping) stop(relay);
   void relay.failed.then((problem) => {
     if (!isStopping) die(problem, EXIT.internal);
   });
