@@ -152,7 +152,7 @@ export class HostQuota {
     return longestMs;
   }
 
-  /** Counts one frame that was routed. A frame passes while there is any room, whatever its size. */
+  /** Counts one frame. It passes while there is any room left, whatever its size. */
   take(nowMs: number, frameBytes: number): void {
     this.#windows.eventsPerSecond.add(nowMs, 1);
     this.#windows.eventsPerHour.add(nowMs, 1);

@@ -12,7 +12,7 @@ export class Strikes {
   /** Monotonic times of the strikes that still count, oldest first; at most STRIKES_MAX. */
   readonly #times: number[] = [];
 
-  /** Notes one strike; true when it is the one that closes the connection. The count starts anew. */
+  /** Notes one strike; true when it closes the connection, and the count starts anew. */
   add(nowMs: number): boolean {
     this.#forget(nowMs);
     this.#times.push(nowMs);

@@ -1,7 +1,7 @@
 /**
- * Host seqs with a checksum each, as a hash table in typed arrays: 18 bytes an entry and no sorting,
- * however many a long outage of the database has left (a sorted list of a million takes most of a
- * second, in one piece). One seq may be in it with several checksums, when a host used it twice.
+ * Host seqs with a checksum each, as a hash table in typed arrays: 18 bytes an entry and no sort,
+ * however many a long outage of the database has left (sorting a million takes most of a second,
+ * in one piece). One seq may be in it with several checksums, when a host used it twice.
  *
  *   slot = hash(seq), then the next ones until an empty one
  *   seqs   [ 0 | 105 | 106 | 0 | … ]      0 is empty: host seqs start at 1
