@@ -101,14 +101,13 @@ export class Relay {
     const bells = this.#regions.ingest.map((_, shard) => this.#words.shardBell(shard));
     this.#router = new Router(this.#regions.ingest, bells, metrics);
     const regions = this.#regions;
-    const { verifyHangMs } = config;
     const onPersistEnd = (problem: string): void => this.#fail(`log writer ended: ${problem}`);
     this.#threads = new ThreadPool({
       regions,
       clock,
       logger: this.#root.child('threads'),
       metrics,
-      verifyHangMs,
+      verifyHangMs: config.verifyHangMs,
       onPersistEnd,
     });
     const { limits } = this;
@@ -215,7 +214,7 @@ export class Relay {
    * nobody (G14); for that the database must be there, so an empty log waits for it.
    */
   async #findNextSeqMin(isPrepared: boolean): Promise<number> {
-    const { initialSeq } = this.config;
+    const initialSeq = this.config.initialSeq;
     const hasSegments = listSegments(readdirSync(this.limits.logDir)).length > 0;
     if (!isPrepared && hasSegments) return initialSeq;
     const database = this.#database as RelayDatabase;

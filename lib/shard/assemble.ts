@@ -89,6 +89,7 @@ export class ShardAssembly {
   rebuild(): Promise<readonly Waiting[]> {
     const { task, clock, words } = this.#context;
     const parts: RebuildParts = {
+      logger: this.#context.logger,
       clock,
       shard: task.shard,
       shardCount: this.#regions.shardCount,
@@ -136,6 +137,7 @@ export class ShardAssembly {
       processing: words.shardWriter('processing', task.shard),
       taken,
       identityHoldMs: task.identityHoldMs,
+      identityHoldBytesMax: task.identityHoldBytesMax,
       dirtyCountMax: task.dirtyCountMax,
       cachedCount: () => this.#cache.count,
       dirtyCount: () => this.#writes?.dirtyCount ?? 0,

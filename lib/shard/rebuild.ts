@@ -16,6 +16,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { LogRecord, RecordSource } from '../log/records.ts';
+import type { Logger } from '../logging/logger.ts';
 import type { RingConsumer } from '../ring/consumer.ts';
 import type { HeldArena } from '../ring/held-arena.ts';
 import { INGEST_NO, IngestRecord } from '../ring/ingest-record.ts';
@@ -34,6 +35,7 @@ const DIDS_PER_FLUSH = 5000;
 const ROWS_PER_QUERY_MAX = 1000;
 
 export type RebuildParts = {
+  logger: Logger;
   clock: Clock;
   shard: number;
   shardCount: number;
@@ -80,7 +82,10 @@ async function replayLog(parts: RebuildParts, view: CommitView): Promise<void> {
     deltas = new Map();
     return writeDeltas(parts, full);
   };
-  await parts.log.forEachRecord(parts.checkpointSeq, view, visit);
+  const damages = await parts.log.forEachRecord(parts.checkpointSeq, view, visit);
+  for (const { segmentFirstSeq, damage } of damages) {
+    parts.logger.error({ segmentFirstSeq, ...damage }, 'account state behind damage is not known');
+  }
   await writeDeltas(parts, deltas);
 }
 

@@ -60,6 +60,7 @@ export type ShardParts = {
   /** Last ingestNo that was answered or held. */
   taken: PositionWriter;
   identityHoldMs: number;
+  identityHoldBytesMax: number;
   dirtyCountMax: number;
   dirtyCount: () => number;
   cachedCount: () => number;
@@ -227,11 +228,11 @@ export class Shard {
   }
 
   #hold(cause: HoldCause, source: Buffer, start: number, end: number): boolean {
-    const { holds, judge, metrics, arena } = this.#parts;
+    const { holds, judge, metrics, identityHoldBytesMax } = this.#parts;
     const did = judge.view.did;
     const waiting = holds.find(did);
-    // Identity holds may fill the arena only up to three quarters: rows must find room always.
-    const isTight = holds.usedBytes() > 0.75 * arena.capacityBytes;
+    // Frames that wait for keys must not take the room of those that wait for rows.
+    const isTight = holds.usedBytes() > identityHoldBytesMax;
     if (isTight && cause === 'identity' && waiting === undefined) {
       this.#reject(source, 'identity_hold_full');
       return true;

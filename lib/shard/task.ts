@@ -27,6 +27,8 @@ export type VerifyTask = {
   readonly accountCountMax: number;
   readonly dirtyCountMax: number;
   readonly identityHoldMs: number;
+  /** Bytes of this shard's arena that frames waiting for keys may fill. */
+  readonly identityHoldBytesMax: number;
   readonly identityTtlMs: number;
   readonly identityRefreshMsMin: number;
   /** These three are the share of this thread. */

@@ -113,7 +113,8 @@ export class Ingest {
     for (let i = 0; i < found.replays.length; i += ROWS_PER_QUERY_MAX) {
       await saveReplays(database, found.replays.slice(i, i + ROWS_PER_QUERY_MAX));
     }
-    const fields = { hosts: hosts.length, checkpointSeq: startSeq, replayed: found.recordCount };
+    const { recordCount: replayed, damageCount } = found;
+    const fields = { hosts: hosts.length, checkpointSeq: startSeq, replayed, damageCount };
     logger.info(fields, 'ingest starts');
     this.#checkpointer.start();
     this.fleet.start(hosts);

@@ -103,9 +103,12 @@ export class Outlet {
         wake: () => bell.ring(),
       },
     );
-    const { consumersMax, consumersPerAddressMax } = config;
     this.#admission = new Admission(
-      { ...ADMISSION_DEFAULTS, consumersMax, consumersPerAddressMax },
+      {
+        ...ADMISSION_DEFAULTS,
+        consumersMax: config.consumersMax,
+        consumersPerAddressMax: config.consumersPerAddressMax,
+      },
       { clock, metrics, hub: this.hub, oldestSeq },
     );
     this.#remover = new SegmentRemover({

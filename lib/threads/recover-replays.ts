@@ -14,6 +14,8 @@ import type { ReplayFilter } from '../upstream/replay-filter.ts';
 
 export type RecoveredReplays = {
   readonly recordCount: number;
+  /** Pieces that cannot be read: what is in them may come twice. */
+  readonly damageCount: number;
   /** Hosts that must be noted as replaying before the next checkpoint is made. */
   readonly replays: readonly HostReplay[];
 };
@@ -33,7 +35,7 @@ export async function recoverReplays(
   // What retention has removed cannot be known any more: such events may come twice.
   fromSeq = Math.max(fromSeq, oldestSeq - 1);
   let recordCount = 0;
-  await log.forEachRecord(fromSeq, view, (record) => {
+  const damages = await log.forEachRecord(fromSeq, view, (record) => {
     const host = byId.get(record.hostId);
     if (record.seq > (host?.replayFrom ?? checkpointSeq)) {
       filter.add(record.hostId, host?.cursor ?? null, record);
@@ -44,5 +46,5 @@ export async function recoverReplays(
   const replays = hosts
     .filter((host) => filter.has(host.id))
     .map((host) => ({ hostId: host.id, logSeq: host.replayFrom ?? checkpointSeq }));
-  return { recordCount, replays };
+  return { recordCount, replays, damageCount: damages.length };
 }

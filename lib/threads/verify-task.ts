@@ -46,6 +46,7 @@ export function makeVerifyTask(
     accountCountMax: limits.accountCachePerThread,
     dirtyCountMax: Math.max(1, Math.floor(config.dirtyAccountsMax / regions.shardCount)),
     identityHoldMs: config.identityHoldMsMax,
+    identityHoldBytesMax: config.identityHoldBytesMax,
     identityTtlMs: config.identityTtlMs,
     identityRefreshMsMin: config.identityRefreshMsMin,
     identityConcurrencyMax: limits.identityConcurrencyPerThread,

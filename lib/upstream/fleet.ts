@@ -155,10 +155,12 @@ export class Fleet {
     this.#deps.replay.forget(hostId);
   }
 
-  /** Ends the connection; no attempt under way or queued dials any more (C7). */
+  /**
+   * Ends the connection; no attempt under way or queued dials any more (C7). The ban is in the row
+   * already, so no status is reported: a report on its way could undo a later unban.
+   */
   ban(hostId: number): void {
     this.#banned.add(hostId);
-    this.#subscriptions.get(hostId)?.ban();
     this.remove(hostId);
   }
 

@@ -161,12 +161,6 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
     this.#context.cursors.release(this.#slot);
   }
 
-  /** Stops, and the status says why. An operator's or the relay-loop check's decision. */
-  ban(): void {
-    this.#apply('banned');
-    this.stop();
-  }
-
   setLimits(limits: QuotaLimits): void {
     this.quota.setLimits(limits);
     if (this.#state === 'paused' && this.#pauseReason === 'rate') this.#drain();
@@ -338,7 +332,8 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
     metrics.add(`relay_upstream_connect_failures_total:${failure.cause}`);
     this.#noteError(failure.cause, failure.detail);
     if (failure.cause === 'relay') {
-      this.ban();
+      this.#apply('banned');
+      this.stop();
       return;
     }
     this.#backOff(this.#retry.afterFailureMs(failure));

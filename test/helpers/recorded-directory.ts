@@ -29,7 +29,9 @@ export function recordedChanges(
       document: moved(index === audit.length - 1 ? doc : documentOf(did, entry), endpointOf),
     }));
     // A did:web has no log: its document holds for the whole session.
-    return audit.length > 0 ? changesOfDid : [{ did, epochMs: 0, document: moved(doc, endpointOf) }];
+    return audit.length > 0
+      ? changesOfDid
+      : [{ did, epochMs: 0, document: moved(doc, endpointOf) }];
   });
   return changes.sort((a, b) => a.epochMs - b.epochMs);
 }
