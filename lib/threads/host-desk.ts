@@ -10,11 +10,11 @@ import type { HostRecord, HostStatus } from '../hosts/host.ts';
 import { isTrustedHost } from '../hosts/quota.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
-import { countAccounts } from '../store/account-rows.ts';
 import { type HostRow, loadHosts, pageHosts, saveHostChanges } from '../store/host-rows.ts';
 import type { Database } from '../store/pool.ts';
 import type { Fleet } from '../upstream/fleet.ts';
 import { startReconciling } from '../upstream/reconcile.ts';
+import { AccountCounts } from './account-counts.ts';
 
 const FLUSH_MS = 2 * SECOND_MS;
 const ROWS_PER_QUERY_MAX = 1000;
@@ -30,11 +30,13 @@ export type HostDeskOptions = {
 
 export class HostDesk {
   readonly #options: HostDeskOptions;
+  readonly #counts: AccountCounts;
   readonly #statuses = new Map<number, HostStatus>();
   #loops: SupervisedLoop[] = [];
 
   constructor(options: HostDeskOptions) {
     this.#options = options;
+    this.#counts = new AccountCounts(options.clock, () => options.database);
   }
 
   /** All hosts as their rows. */
@@ -42,17 +44,10 @@ export class HostDesk {
     return loadHosts(this.#options.database);
   }
 
-  /** Rows with what the limits of their hosts depend on; one query per thousand hosts. */
+  /** Rows with what the limits of their hosts depend on. */
   async toRecords(rows: readonly HostRow[]): Promise<HostRecord[]> {
-    const { database } = this.#options;
-    const counts = new Map<number, number>();
-    for (let i = 0; i < rows.length; i += ROWS_PER_QUERY_MAX) {
-      const ids = rows.slice(i, i + ROWS_PER_QUERY_MAX).map((row) => row.id);
-      for (const { hostId, accountCount } of await countAccounts(database, ids)) {
-        counts.set(hostId, accountCount);
-      }
-    }
-    return rows.map((row) => this.toRecord(row, counts.get(row.id) ?? 0));
+    await this.#counts.refresh(rows.map((row) => row.id));
+    return rows.map((row) => this.toRecord(row, this.#counts.of(row.id) ?? 0));
   }
 
   toRecord(row: HostRow, accountCount: number): HostRecord {

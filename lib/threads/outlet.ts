@@ -9,6 +9,7 @@ import { errorText, RelayFault } from '../base/fault.ts';
 import { type SupervisedLoop, supervise } from '../base/supervise.ts';
 import { SECOND_MS } from '../base/units.ts';
 import { ADMISSION_DEFAULTS, Admission } from '../broadcast/admission.ts';
+import { logArrivals } from '../broadcast/delivery.ts';
 import { Hub } from '../broadcast/hub.ts';
 import { HUB_DEFAULTS } from '../broadcast/hub-options.ts';
 import type { Config } from '../config/keys.ts';
@@ -30,6 +31,7 @@ import { CommitReader, CommitView } from '../shared/commit-cell.ts';
 import type { Words } from '../shared/regions.ts';
 import { TailReader } from '../shared/tail-ring.ts';
 import type { Database } from '../store/pool.ts';
+import { AccountCounts } from './account-counts.ts';
 import type { Ingest } from './ingest.ts';
 import { AccountRows, DatabaseSource, HostRows } from './readers.ts';
 import { VERSION } from './version.ts';
@@ -95,6 +97,7 @@ export class Outlet {
         commits: new CommitReader(regions.commit),
         tail: new TailReader(regions.tail),
         log: this.#createCursors(logger),
+        arrivals: logArrivals(this.#reader),
         oldestSeq,
         onPublished: (seq) => {
           published.publish(seq);
@@ -190,11 +193,12 @@ export class Outlet {
       request: (hostname: string, caller: CrawlCaller): Promise<CrawlResult> =>
         this.#ingest?.crawls.request(hostname, caller) ?? Promise.resolve(STARTING),
     };
+    const counts = new AccountCounts(clock, () => this.#source.get());
     const live = (hostId: number) => this.#ingest?.fleet.stats(hostId);
     const routes = apiRoutes({
       version: VERSION,
       policy: { isInsecureAllowed: config.areInsecureHostsAllowed },
-      hosts: new HostRows(this.#source, config.accountsPerHostMax, live),
+      hosts: new HostRows(this.#source, counts, config.accountsPerHostMax, live),
       accounts: new AccountRows(this.#source),
       crawl,
       activity: { hostnames: () => this.#hostnames(), of: (hostId) => this.#useOf(hostId) },

@@ -13,9 +13,10 @@ import type {
   RepoView,
 } from '../http/readers.ts';
 import { cidText } from '../repo/cid.ts';
-import { countAccounts, findAccount, pageRepos } from '../store/account-rows.ts';
+import { findAccount, pageRepos } from '../store/account-rows.ts';
 import { findHost, type HostRow, pageHosts } from '../store/host-rows.ts';
 import type { Database } from '../store/pool.ts';
+import type { AccountCounts } from './account-counts.ts';
 
 /** The database, once it is there. */
 export class DatabaseSource {
@@ -36,15 +37,18 @@ export type LiveHost = { readonly lastSeq: number | null; readonly status: HostV
 
 export class HostRows implements HostReader {
   readonly #source: DatabaseSource;
+  readonly #counts: AccountCounts;
   readonly #accountsPerHostMax: number;
   readonly #live: (hostId: number) => LiveHost | undefined;
 
   constructor(
     source: DatabaseSource,
+    counts: AccountCounts,
     accountsPerHostMax: number,
     live: (hostId: number) => LiveHost | undefined,
   ) {
     this.#source = source;
+    this.#counts = counts;
     this.#accountsPerHostMax = accountsPerHostMax;
     this.#live = live;
   }
@@ -60,8 +64,7 @@ export class HostRows implements HostReader {
 
   async #views(rows: readonly HostRow[]): Promise<HostView[]> {
     const ids = rows.map((row) => row.id);
-    const counted = await countAccounts(this.#source.get(), ids);
-    const counts = new Map(counted.map((count) => [count.hostId, count.accountCount]));
+    await this.#counts.refresh(ids);
     return rows.map((row) => {
       const live = this.#live(row.id);
       return {
@@ -69,7 +72,7 @@ export class HostRows implements HostReader {
         hostname: row.hostname,
         status: live?.status ?? row.status,
         seq: live?.lastSeq ?? row.cursor,
-        accountCount: counts.get(row.id) ?? 0,
+        accountCount: this.#counts.of(row.id),
         accountLimit: row.accountLimit ?? this.#accountsPerHostMax,
         isInsecure: row.isInsecure,
         createdMs: row.createdMs,
