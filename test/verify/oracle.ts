@@ -12,7 +12,8 @@ type Link = { readonly $link: string };
 type Op = {
   readonly action: string;
   readonly path: string;
-  readonly cid: Link | null;
+  /** Null or left out for a delete. */
+  readonly cid?: Link | null;
   readonly prev?: Link;
 };
 type Payload = {
@@ -103,9 +104,10 @@ async function checkShown(
 ): Promise<void> {
   const shown = await lookUp(store, root, op.path);
   refuseUnless(shown === (op.cid?.$link ?? null), `tree does not show ${op.path}`);
-  refuseUnless((op.action === 'delete') === (op.cid === null), 'action');
+  const isGone = (op.cid ?? null) === null;
+  refuseUnless((op.action === 'delete') === isGone, 'action');
   refuseUnless((op.action === 'create') === (op.prev === undefined), 'prev');
-  if (op.cid === null) return;
+  if (!op.cid) return;
   const record = blocks.get(op.cid.$link);
   refuseUnless(record !== undefined && record.length <= RECORD_BYTES_MAX, 'record');
   CBOR.decode(record);
@@ -115,7 +117,9 @@ async function undo(store: NodeStore, root: string, ops: readonly Op[]): Promise
   const wrangler = new NodeWrangler(store);
   const rank = (op: Op): number => UNDO_ORDER.indexOf(op.action);
   let tree = root;
-  for (const op of [...ops].sort((a, b) => rank(a) - rank(b))) {
+  // In the same order as ours: where a spare block is left out, another order may need it.
+  const byPath = (a: Op, b: Op): number => (a.path < b.path ? -1 : 1);
+  for (const op of [...ops].sort((a, b) => rank(a) - rank(b) || byPath(a, b))) {
     const { path, prev } = op;
     if (prev === undefined) tree = await wrangler.deleteRecord(tree, path);
     else tree = await wrangler.putRecord(tree, path, new CBOR.CidLinkWrapper(linkBytes(prev)));
