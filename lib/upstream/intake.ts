@@ -79,6 +79,8 @@ export class Intake {
   #connectionNo = 0;
   /** Last seq on this connection; 0 before its first event. */
   #connectionSeq = 0;
+  /** The connection asked from 0: its first seq may be any, also the last routed one. */
+  #isProbe = false;
   #regressedInRow = 0;
   #routedCount = 0;
   #isOperatorPaused = false;
@@ -129,8 +131,10 @@ export class Intake {
     this.#isOperatorPaused = isPaused;
   }
 
-  onConnected(): void {
+  /** `isProbe`: the host called our cursor its future, so it was asked for all it has. */
+  onConnected(isProbe: boolean): void {
     this.#connectionNo++;
+    this.#isProbe = isProbe;
     this.#connectionSeq = 0;
     this.#regressedInRow = 0;
   }
@@ -210,7 +214,7 @@ export class Intake {
 
   #isRegressed(hostSeq: number): boolean {
     if (this.#connectionSeq > 0) return hostSeq <= this.#connectionSeq;
-    return hostSeq === this.#position();
+    return hostSeq === this.#position() && !this.#isProbe;
   }
 
   #onRegressed(hostSeq: number): IntakeVerdict {

@@ -77,6 +77,8 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
   #isProbing = false;
   #connectCount = 0;
   #attemptedMs = Number.NEGATIVE_INFINITY;
+  /** The host asked not to be dialled before; nobody else's wish goes over that (B10). */
+  #notBeforeMs = 0;
   #openedMs = 0;
   #receivedMs = 0;
   #routedSeen = 0;
@@ -140,8 +142,10 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
 
   /** Somebody says that the host is there: dials now, unless it was tried just before. */
   wake(): void {
+    const { nowMs } = this.#context.ticker;
     const isDormant = this.#state === 'waiting' || this.#state === 'backoff';
-    if (isDormant && this.#context.ticker.nowMs - this.#attemptedMs >= WAKE_MS_MIN) this.#dial();
+    const isAllowed = nowMs >= this.#notBeforeMs && nowMs - this.#attemptedMs >= WAKE_MS_MIN;
+    if (isDormant && isAllowed) this.#dial();
   }
 
   /** Ends the connection; the host is dialled again after its back-off (admin killUpstream). */
@@ -319,7 +323,7 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
     this.#connectedSinceMs = clock.epochMs();
     metrics.add('relay_upstream_connects_total');
     if (this.#connectCount++ > 0) metrics.add('relay_upstream_reconnects_total');
-    this.#intake.onConnected();
+    this.#intake.onConnected(this.#isProbing);
     const deps = { clock, ticker, unfinished };
     this.#connection = new Connection(ws, socket, this, deps, options.connection);
     this.#apply('connected');
@@ -336,6 +340,7 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
       this.stop();
       return;
     }
+    this.#notBeforeMs = this.#context.ticker.nowMs + (failure.retryAfterMs ?? 0);
     this.#backOff(this.#retry.afterFailureMs(failure));
   }
 

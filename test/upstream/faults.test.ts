@@ -45,6 +45,25 @@ t.test('H5, H6: garbage is dropped with a strike, the third closes', async (t) =
   t.equal(h.stats().lastRejects.length, 3);
 });
 
+t.test('H2, H3, H5, H6, H7, H31: what is no frame is a strike', async (t) => {
+  const frames: [what: string, hex: string][] = [
+    ['empty', ''],
+    ['header only', 'a261746723636f6d6d6974626f7001'],
+    ['header is an array', '8001'],
+    ['header is a number', '01a0'],
+    ['op is a string', 'a2617467236964656e74626f706131a0'],
+    ['no t', 'a1626f7001a0'],
+    ['payload is an array', 'a26174692361636f756e74626f700180'],
+  ];
+  for (const [what, hex] of frames) {
+    const { pds, h } = await connect(t);
+    pds.last.ws.send(Buffer.from(hex, 'hex'));
+    pds.last.ws.send(eventFrame(101));
+    await until(() => h.sink.taken.length === 1, what);
+    t.match(h.stats(), { state: 'open', strikes: 1 }, what);
+  }
+});
+
 t.test('strikes older than ten minutes do not count', async (t) => {
   const { pds, h } = await connect(t, COARSE);
   for (let i = 0; i < 5; i++) {

@@ -234,6 +234,22 @@ t.test('B10: Retry-After: 7 means 7 to 9 seconds', async (t) => {
   await until(() => pds.requests.length === 2);
 });
 
+t.test('B10: no crawl request goes over a Retry-After', async (t) => {
+  const pds = await startPds(t, {
+    onUpgrade: (_, socket) => {
+      socket.end('HTTP/1.1 503 X\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n');
+      return true;
+    },
+  });
+  const h = new Harness(t);
+  h.fleet.add(hostOf(pds));
+  await until(() => h.stats().state === 'backoff');
+  await h.pass(30 * SECOND_MS);
+  h.fleet.add(hostOf(pds));
+  t.equal(h.stats().state, 'backoff');
+  t.equal(h.dialed.length, 1);
+});
+
 t.test('D19: hosts beyond the slots are refused and counted, freed slots are used', async (t) => {
   const h = new Harness(t, { hostsMax: 3 });
   for (let hostId = 1; hostId <= 5; hostId++) h.fleet.add(hostOf(NOBODY, { hostId }));

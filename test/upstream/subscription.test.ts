@@ -333,6 +333,21 @@ t.test('H11: a host that calls 0 the future too is asked again late, for ever', 
   }
 });
 
+t.test('H11: a probe may be answered from the very seq that was routed last', async (t) => {
+  const pds = await startPds(t, {
+    onConnection: ({ ws, cursor }) => {
+      if (cursor !== '0') ws.send(errorFrame('FutureCursor'));
+      else for (const seq of [100, 101]) ws.send(eventFrame(seq));
+    },
+  });
+  const h = new Harness(t);
+  h.fleet.add(hostOf(pds));
+  await until(() => h.stats().state === 'backoff');
+  await h.retry();
+  await until(() => h.sink.taken.length === 2);
+  t.same(h.sink.seqs(), [100, 101]);
+});
+
 t.test('H12, H13: other error frames end the connection; it resumes with back-off', async (t) => {
   const frames = [errorFrame('ConsumerTooSlow'), errorFrame('Whatever'), errorFrame('')];
   for (const frame of frames) {
