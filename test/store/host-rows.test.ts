@@ -20,12 +20,6 @@ import {
 } from '../../lib/store/host-rows.ts';
 import type { Database, DatabasePool } from '../../lib/store/pool.ts';
 import { statement } from '../../lib/store/statement.ts';
-import {
-  addTakedown,
-  loadTakedowns,
-  pageTakedowns,
-  removeTakedown,
-} from '../../lib/store/takedown-rows.ts';
 import { clock, startTestPostgres } from '../helpers/postgres.ts';
 
 const postgres = await startTestPostgres(t);
@@ -161,20 +155,4 @@ t.test('S23: a domain ban covers the name and all below it, in one query', async
   t.same(await pageDomainBans(pool, 'bad.example', 2), ['deep.bad.example']);
   t.ok(await removeDomainBan(pool, 'bad.example'));
   t.equal(await removeDomainBan(pool, 'bad.example'), false, 'C4: removing twice');
-});
-
-t.test('G28: takedowns are added, paged and removed once', async (t) => {
-  const pool = await postgres.createPool(t);
-  for (let n = 0; n < 5; n++) t.ok(await addTakedown(pool, `did:web:n${n}.example`, 'spam'));
-  t.equal(await addTakedown(pool, 'did:web:n0.example', 'again\0'), false);
-  const page = await pageTakedowns(pool, 0, 2);
-  t.match(page, [
-    { did: 'did:web:n0.example', reason: 'spam' },
-    { did: 'did:web:n1.example', reason: 'spam' },
-  ]);
-  const next = await pageTakedowns(pool, page.at(-1)?.id ?? 0, 2);
-  t.equal(next[0]?.did, 'did:web:n2.example');
-  t.ok(await removeTakedown(pool, 'did:web:n2.example'));
-  t.equal(await removeTakedown(pool, 'did:web:n2.example'), false);
-  t.equal((await loadTakedowns(pool)).length, 4);
 });
