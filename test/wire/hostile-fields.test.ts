@@ -238,3 +238,33 @@ t.test('status and handle have a length', async (t) => {
   t.equal(decodeEvent(eventFrame(4, { status: 'frozen' }), 4, view), undefined, 'H156');
   t.match(view, { status: 'frozen', hasStatus: true, active: false, did: DID });
 });
+
+t.test('the first fault in the order of the frame is the verdict', async (t) => {
+  const view = new EventView();
+  const move = [{ ...CREATE, action: 'move' }];
+  const rows: readonly (readonly [Fields, string])[] = [
+    [{ ops: move, time: undefined }, 'commit_op_bad'],
+    [{ ops: move, seq: 0, time: 'x' }, 'commit_op_bad'],
+    [{ rev: 'x', zzzzzzzzz: Buffer.alloc(70_000) }, 'commit_rev_bad'],
+    [{ rev: 'x', ops: [{ ...UPDATE, prev: undefined }] }, 'commit_rev_bad'],
+    [{ time: undefined, ops: [{ ...UPDATE, prev: undefined }] }, 'wire_field_missing'],
+    [{ seq: 0, time: 'x' }, 'host_seq_bad'],
+  ];
+  for (const [fields, code] of rows) t.equal(decodeEvent(commitFrame(fields), 1, view), code);
+});
+
+t.test('after a reject the view says nothing of another frame', async (t) => {
+  const view = new EventView();
+  t.equal(decodeEvent(eventFrame(4, { active: true }), 4, view), undefined);
+  t.equal(decodeEvent(commitFrame().subarray(0, -1), 1, view), 'wire_cbor_bad');
+  t.match(view, {
+    did: '',
+    hostSeq: 0,
+    seqStart: 0,
+    seqEnd: 0,
+    timeStart: 0,
+    timeEnd: 0,
+    isTimeValid: false,
+    active: false,
+  });
+});

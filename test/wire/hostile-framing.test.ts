@@ -239,7 +239,7 @@ const FRAMING: readonly Row[] = [
   ],
   [
     'H29: a payload of 65 keys',
-    commitFrame(Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`x${i}`, 0]))),
+    commitFrame(Object.fromEntries(Array.from({ length: 53 }, (_, i) => [`x${i}`, 0]))),
     'wire_cbor_bad',
     'wire_cbor_bad',
   ],
