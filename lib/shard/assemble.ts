@@ -45,6 +45,7 @@ export type ShardContext = {
   words: Words;
 };
 
+const RETRY_MS = 2000;
 const RATE_BURST_SECONDS = 2;
 
 export class ShardAssembly {
@@ -244,6 +245,8 @@ function identityPolicy(task: VerifyTask): CachePolicy {
     staleMs: task.identityTtlMs,
     expiryMs: Math.max(CACHE_POLICY.expiryMs, 2 * task.identityTtlMs),
     forcedMsMin: task.identityRefreshMsMin,
+    // Frames wait for the answer: ask again soon. The resolver spares a directory that is down.
+    failedMs: RETRY_MS,
   };
 }
 

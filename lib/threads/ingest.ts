@@ -46,7 +46,10 @@ import { HostDesk } from './host-desk.ts';
 import { recoverReplays } from './recover-replays.ts';
 
 const HOSTS_MAX = 65_536;
-const REPLAY_ENTRIES_MAX = 20_000_000;
+/** About 100 MB of what hosts may send again; a checkpoint a second leaves far fewer. */
+const REPLAY_ENTRIES_MAX = 4_000_000;
+/** One owner of many names must not use up the day's limit. */
+const NEW_HOSTS_PER_DOMAIN_DAY_MAX = 20;
 const CRAWLS_IN_FLIGHT_MAX = 64;
 const ROWS_PER_QUERY_MAX = 1000;
 const DRAIN_POLL_MS = 20;
@@ -194,7 +197,7 @@ export class Ingest {
     const options = {
       isInsecureAllowed: config.areInsecureHostsAllowed,
       newHostsPerDayMax: config.newHostsPerDayMax,
-      newHostsPerDomainDayMax: config.newHostsPerDayMax,
+      newHostsPerDomainDayMax: NEW_HOSTS_PER_DOMAIN_DAY_MAX,
       inFlightMax: CRAWLS_IN_FLIGHT_MAX,
     };
     const find = async (hostname: string): Promise<HostRecord | undefined> => {
