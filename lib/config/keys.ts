@@ -161,7 +161,7 @@ const HOST_KEYS = {
     'RELAY_TLS_CONCURRENCY',
     '32',
     [1, 10_000],
-    'Hosts in TLS and websocket handshake at a time.',
+    'Hosts in TLS handshake at a time.',
   ),
   dialTimeoutMs: duration(
     'RELAY_DIAL_TIMEOUT',
