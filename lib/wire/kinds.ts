@@ -15,7 +15,3 @@ export type Kind =
 
 /** `t` of a frame header by kind; index 0 is no kind. */
 export const KIND_NAMES = ['', '#commit', '#sync', '#identity', '#account'] as const;
-
-export function isKind(value: number): value is Kind {
-  return value === (value | 0) && value >= KIND_COMMIT && value <= KIND_ACCOUNT;
-}
