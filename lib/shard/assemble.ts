@@ -3,12 +3,8 @@
  * @thread verify
  */
 import type { Clock } from '../base/clock.ts';
-import { Prng } from '../base/prng.ts';
 import { isTrustedHost } from '../hosts/quota.ts';
 import { CACHE_POLICY, type CachePolicy } from '../identity/cache.ts';
-import { IdentityResolver } from '../identity/resolve.ts';
-import { realLogFiles } from '../log/files.ts';
-import { LogRecords } from '../log/records.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import { RingConsumer } from '../ring/consumer.ts';
@@ -19,9 +15,7 @@ import { Chaos } from '../shared/chaos.ts';
 import { CommitReader } from '../shared/commit-cell.ts';
 import type { SharedMemory } from '../shared/memory.ts';
 import type { Words } from '../shared/regions.ts';
-import { type AccountRow, loadAccounts, upsertAccounts } from '../store/account-rows.ts';
-import { upsertIdentities } from '../store/identity-rows.ts';
-import { createPool, type DatabasePool } from '../store/pool.ts';
+import type { AccountRow } from '../store/account-rows.ts';
 import { Account } from './account.ts';
 import { AccountCache } from './account-cache.ts';
 import { AccountLoader } from './account-loader.ts';
@@ -35,6 +29,7 @@ import { Reports } from './reports.ts';
 import { fillAccount } from './rows.ts';
 import { Shard } from './shard.ts';
 import type { VerifyTask } from './task.ts';
+import { openWorld, type ShardWorld } from './world.ts';
 import { WriteBehind } from './write-behind.ts';
 
 export type ShardContext = {
@@ -46,14 +41,12 @@ export type ShardContext = {
 };
 
 const RETRY_MS = 2000;
-const RATE_BURST_SECONDS = 2;
 
 export class ShardAssembly {
   readonly holds: Holds;
   readonly #context: ShardContext;
   readonly #regions: Regions;
-  readonly #database: DatabasePool;
-  readonly #resolver: IdentityResolver;
+  readonly #world: ShardWorld;
   readonly #cache: AccountCache;
   readonly #ingest: RingConsumer;
   readonly #arena: HeldArena;
@@ -61,20 +54,11 @@ export class ShardAssembly {
   #loader: AccountLoader | undefined;
   #writes: WriteBehind | undefined;
 
-  constructor(context: ShardContext) {
+  constructor(context: ShardContext, world: ShardWorld = openWorld(context)) {
     const { task, words } = context;
     this.#context = context;
     this.#regions = task.regions;
-    this.#database = createPool({
-      connection: task.connection,
-      connectionsMax: task.connectionsMax,
-      timeoutMs: task.databaseTimeoutMs,
-      applicationName: `skyrelay verify-${task.shard}`,
-      clock: context.clock,
-      logger: context.logger,
-      metrics: context.metrics,
-    });
-    this.#resolver = createResolver(context);
+    this.#world = world;
     this.#cache = new AccountCache(task.accountCountMax);
     this.#ingest = new RingConsumer(this.#memory('ingest'));
     this.#arena = new HeldArena(this.#memory('held'));
@@ -94,14 +78,10 @@ export class ShardAssembly {
       clock,
       shard: task.shard,
       shardCount: this.#regions.shardCount,
-      log: new LogRecords(task.logDirectory, realLogFiles),
+      log: this.#world.log,
       commit: new CommitReader(this.#regions.commit),
       checkpointSeq: words.wideReader('checkpointSeq').observe(),
-      rows: {
-        loadAccounts: (dids) => loadAccounts(this.#database, dids),
-        upsertAccounts: (rows) => upsertAccounts(this.#database, rows),
-        upsertIdentities: (rows) => upsertIdentities(this.#database, rows),
-      },
+      rows: this.#world.rows,
       ingest: this.#ingest,
       taken: words.shardWriter('taken', task.shard),
       arena: this.#arena,
@@ -149,10 +129,7 @@ export class ShardAssembly {
       onFrame: chaosHook(task),
     });
     this.#writes = new WriteBehind({
-      sink: {
-        upsertAccounts: (rows) => upsertAccounts(this.#database, rows),
-        upsertIdentities: (rows) => upsertIdentities(this.#database, rows),
-      },
+      sink: this.#world.rows,
       progress: {
         takenNo: () => taken.last(),
         oldestHeldNo: () => shard.oldestHeldNo(),
@@ -175,14 +152,13 @@ export class ShardAssembly {
   async close(): Promise<void> {
     await this.#loader?.stop();
     await this.#writes?.stop();
-    this.#resolver.close();
-    await this.#database.close();
+    await this.#world.close();
   }
 
   #createRefresher(bell: Bell): IdentityRefresher {
     const { task, clock, logger } = this.#context;
     return new IdentityRefresher({
-      resolver: this.#resolver,
+      resolver: this.#world.resolver,
       clock,
       logger,
       policy: identityPolicy(task),
@@ -199,7 +175,7 @@ export class ShardAssembly {
   #createLoader(bell: Bell): AccountLoader {
     const { clock, logger, metrics } = this.#context;
     return new AccountLoader({
-      source: { loadAccounts: (dids) => loadAccounts(this.#database, dids) },
+      source: this.#world.rows,
       clock,
       logger,
       metrics,
@@ -248,23 +224,6 @@ function identityPolicy(task: VerifyTask): CachePolicy {
     // Frames wait for the answer: ask again soon. The resolver spares a directory that is down.
     failedMs: RETRY_MS,
   };
-}
-
-function createResolver({ task, clock, logger, metrics }: ShardContext): IdentityResolver {
-  const lane = { concurrencyMax: task.identityConcurrencyMax };
-  const ratePerSecond = task.plcRequestsPerSecondMax;
-  return new IdentityResolver({
-    plcUrl: task.plcUrl,
-    isInsecureAllowed: task.isInsecureAllowed,
-    userAgent: task.userAgent,
-    clock,
-    prng: new Prng(task.shard + 1),
-    logger: logger.child('identity'),
-    metrics,
-    plcLane: { ...lane, ratePerSecond, burst: RATE_BURST_SECONDS * ratePerSecond },
-    webLane: lane,
-    limits: { attemptMs: task.identityTimeoutMs },
-  });
 }
 
 /** The test seam of this thread: undefined in production. */
