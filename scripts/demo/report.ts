@@ -71,7 +71,7 @@ export function summaryLines(
     ['missing', thousands(ledger.waitingCount)],
     ['doubled', thousands(ledger.doubledCount)],
     ['forged', `${thousands(ledger.forgedCount)} sent, ${thousands(ledger.passedCount)} arrived`],
-    ['rejected', `${thousands(rejectCount(sample))} ${reasonsOf(sample, sample.rejects.length)}`],
+    ['rejected', `${thousands(rejectCount(sample))}: ${reasonsOf(sample, sample.rejects.length)}`],
     ['verifying', `${thousands(sample.verifyMicros)} µs per commit`],
     [
       'delivery',

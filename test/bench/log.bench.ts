@@ -1,0 +1,92 @@
+/**
+ * What it costs to append an event durably: the whole persist stage (take from the ring, give a
+ * seq, write, fdatasync, tail ring, publish) with group commit, against the same without fdatasync
+ * and with one fdatasync per event. On a RAM disk a sync is free: BENCH_DIR names another folder.
+ */
+import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MiB } from '../../lib/base/units.ts';
+import { NodeDisk } from '../../lib/log/disk.ts';
+import { World } from '../log/log-world.ts';
+import { type Bench, compare, mustBe, type Print, type Scale, type Variant } from './rounds.ts';
+
+const EVENT_BYTES = 5 * 1024;
+const EVENTS_PER_ROUND = 512;
+const TMPFS = 0x0102_1994;
+
+class UnsyncedDisk extends NodeDisk {
+  override fdatasync(): void {}
+}
+
+class Appender {
+  readonly #world: World;
+  readonly #body = Buffer.alloc(EVENT_BYTES, 0x61);
+
+  constructor(directory: string, disk: NodeDisk) {
+    const sizes = { ringBytes: 8 * MiB, segmentBytesMax: 256 * MiB };
+    this.#world = new World({ disk, directory, ...sizes }).start();
+  }
+
+  close(): void {
+    this.#world.log.close();
+  }
+
+  /** Appends events so many at a time; µs each. What fills the ring is not counted. */
+  append(eventCount: number, groupCount: number): number {
+    const { stage } = this.#world;
+    let elapsedMs = 0;
+    for (let done = 0; done < eventCount; done += groupCount) {
+      for (let i = 0; i < groupCount; i++) this.#world.offer(this.#body);
+      const startMs = performance.now();
+      let durableCount = 0;
+      while (durableCount < groupCount) durableCount += stage.poll();
+      elapsedMs += performance.now() - startMs;
+      mustBe(durableCount, groupCount, 'events that became durable');
+    }
+    return (1000 * elapsedMs) / eventCount;
+  }
+}
+
+async function run(scale: Scale, print: Print): Promise<void> {
+  const folder = mkdtempSync(join(process.env['BENCH_DIR'] ?? tmpdir(), 'skyrelay-bench-'));
+  const kind = statfsSync(folder).type === TMPFS ? ' (a RAM disk: a sync is free)' : '';
+  const appenders: Appender[] = [];
+  const open = (name: string, disk: NodeDisk): Appender => {
+    const appender = new Appender(join(folder, name), disk);
+    appenders.push(appender);
+    return appender;
+  };
+  try {
+    const grouped = open('grouped', new NodeDisk());
+    const live = open('live', new NodeDisk());
+    const unsynced = open('unsynced', new UnsyncedDisk());
+    const single = open('single', new NodeDisk());
+    const all = scale.isSmoke ? 16 : EVENTS_PER_ROUND;
+    const few = scale.isSmoke ? 2 : 32;
+    const variants: readonly Variant[] = [
+      {
+        name: 'the relay: a batch of up to 1 MiB per sync',
+        measure: () => grouped.append(all, all),
+      },
+      { name: 'the relay: 8 events per sync', measure: () => live.append(all / 2, 8) },
+      { name: 'no sync at all', measure: () => unsynced.append(all, all) },
+      { name: 'a sync per event', measure: () => single.append(few, 1) },
+    ];
+    await compare(
+      `log: events of 5 KiB, appended to a disk of ${folder}${kind}; time per event`,
+      variants,
+      scale,
+      print,
+    );
+  } finally {
+    for (const appender of appenders) appender.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+export const logBench: Bench = {
+  name: 'log',
+  about: 'durable appends in groups, against none synced and each synced',
+  run,
+};
