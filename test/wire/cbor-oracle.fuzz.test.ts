@@ -14,8 +14,8 @@ import { decodeEvent, EventView } from '../../lib/wire/event.ts';
 import type { Kind } from '../../lib/wire/kinds.ts';
 import { NormalFrame, normalizeFrame } from '../../lib/wire/normalize.ts';
 import { Peek, peek } from '../../lib/wire/peek.ts';
-import { readWireFrame, WireFrame } from '../../lib/wire/wire-frame.ts';
 import { readSessionFrames } from '../helpers/real-session.ts';
+import { readWireFrame, WireFrame } from '../helpers/wire-frame.ts';
 import {
   ACCOUNT,
   COMMIT,

@@ -7,12 +7,12 @@ import { KIND_NAMES } from '../../lib/wire/kinds.ts';
 import { NormalFrame, normalizeFrame } from '../../lib/wire/normalize.ts';
 import { Peek, peek } from '../../lib/wire/peek.ts';
 import { wireFrameBytes, writeWireFrame } from '../../lib/wire/resequence.ts';
-import { readWireFrame, WireFrame } from '../../lib/wire/wire-frame.ts';
 import {
   readSessionFrames,
   readSessionIdentities,
   readSessionWorld,
 } from '../helpers/real-session.ts';
+import { readWireFrame, WireFrame } from '../helpers/wire-frame.ts';
 
 type Payload = Readonly<Record<string, unknown>>;
 type Operation = { action: string; path: string; cid: CidLink | null; prev?: CidLink };

@@ -9,8 +9,8 @@ import { decodeEvent, EventView } from '../../lib/wire/event.ts';
 import { NormalFrame, normalizeFrame } from '../../lib/wire/normalize.ts';
 import { Peek, peek } from '../../lib/wire/peek.ts';
 import { wireFrameBytes, writeWireFrame } from '../../lib/wire/resequence.ts';
-import { readWireFrame, WireFrame } from '../../lib/wire/wire-frame.ts';
 import { readSessionFrames } from '../helpers/real-session.ts';
+import { readWireFrame, WireFrame } from '../helpers/wire-frame.ts';
 
 const ROUND = 128;
 const peeked = new Peek();

@@ -5,13 +5,6 @@ import * as ws from 'ws';
 import { decodeEvent, EventView } from '../../lib/wire/event.ts';
 import { resequencedBytes, wireFrameBytes, writeWireFrame } from '../../lib/wire/resequence.ts';
 import {
-  readWireFrame,
-  WIRE_BAD,
-  WIRE_SHORT,
-  WireFrame,
-  wireFrameEnd,
-} from '../../lib/wire/wire-frame.ts';
-import {
   readWsHeader,
   WS_BAD,
   WS_HEADER_BYTES_MAX,
@@ -20,6 +13,13 @@ import {
   writeWsHeader,
   wsHeaderBytes,
 } from '../../lib/wire/ws-frame.ts';
+import {
+  readWireFrame,
+  WIRE_BAD,
+  WIRE_SHORT,
+  WireFrame,
+  wireFrameEnd,
+} from '../helpers/wire-frame.ts';
 import { bytesOf, cbor, DID, eventFrame } from './frames.ts';
 
 /** Exported by ws, but not in its types: the half of a client that reads frames. */

@@ -3,8 +3,8 @@
  * next one ends, and with a peek which event it is. Knows no segments and no batches.
  * @thread any
  */
-import { Peek, peekAt } from './peek.ts';
-import { readWsHeader, WS_BAD, WS_SHORT, wsHeaderBytes } from './ws-frame.ts';
+import { Peek, peekAt } from '../../lib/wire/peek.ts';
+import { readWsHeader, WS_BAD, WS_SHORT, wsHeaderBytes } from '../../lib/wire/ws-frame.ts';
 
 /** The frame goes on behind `end`. */
 export const WIRE_SHORT = WS_SHORT;
