@@ -3,13 +3,13 @@
  * successor of a thread that died. One function for all three.
  *
  *   1. log from the checkpoint to the commit cell  → account rows in PostgreSQL (guarded by seq)
- *   2. verified ring, what is not durable yet      → live state and pending effects
- *   3. verified ring and held arena                → inputs that are answered or held already: the
+ *   2. verified ring and held arena                → inputs that are answered or held already: the
  *                                                    ingest ring is released behind the last one
- *   4. held arena                                  → frames that go on waiting
+ *   3. held arena                                  → frames that go on waiting
+ *   4. verified ring, what is not durable yet      → live state and pending effects
  *
- * The ingest ring is released before the verified ring is: should this thread die too, its own
- * successor must find the same answers as long as it finds the same inputs.
+ * The verified ring is released last: should this thread die too, its own successor must find the
+ * same answers as long as it finds the same inputs, in the ingest ring or in the arena.
  *
  * Needs PostgreSQL and waits for it; the shard's ring, and so its sockets, wait with it.
  * @thread verify
@@ -60,10 +60,11 @@ export async function rebuildShard(parts: RebuildParts): Promise<readonly Waitin
   const durableHead = view.heads[parts.shard] as number;
   const { answered, dids } = findAnswered(parts, durableHead);
   const accounts = await loadPending(parts, dids);
-  // From here on without a pause: nothing may come between the two releases.
+  // From here on without a pause, and in this order; see above.
   skipAnswered(parts, answered);
+  const waiting = adoptHeld(parts, answered);
   restorePending(parts, durableHead, accounts);
-  return adoptHeld(parts, answered);
+  return waiting;
 }
 
 async function replayLog(parts: RebuildParts, view: CommitView): Promise<void> {
