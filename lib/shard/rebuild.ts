@@ -3,18 +3,19 @@
  * successor of a thread that died. One function for all three.
  *
  *   1. log from the checkpoint to the commit cell  → account rows in PostgreSQL (guarded by seq)
- *   2. verified ring and held arena                → inputs that are answered or held already: the
+ *   2. verified ring, what is not durable yet      → live state and pending effects
+ *   3. verified ring and held arena                → inputs that are answered or held already: the
  *                                                    ingest ring is released behind the last one
- *   3. held arena                                  → frames that go on waiting
- *   4. verified ring, what is not durable yet      → live state and pending effects
+ *   4. held arena                                  → frames that go on waiting
  *
- * The verified ring is released last: should this thread die too, its own successor must find the
- * same answers as long as it finds the same inputs, in the ingest ring or in the arena.
+ * The ingest ring is released before the verified ring is: should this thread die too, its own
+ * successor must find the same answers as long as it finds the same inputs.
  *
  * Needs PostgreSQL and waits for it; the shard's ring, and so its sockets, wait with it.
  * @thread verify
  */
 import type { Clock } from '../base/clock.ts';
+import { markChanged } from '../identity/cache.ts';
 import type { LogRecord, RecordSource } from '../log/records.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { RingConsumer } from '../ring/consumer.ts';
@@ -27,7 +28,7 @@ import type { Kind } from '../wire/kinds.ts';
 import { Account } from './account.ts';
 import type { AccountSource } from './account-loader.ts';
 import type { Outbox } from './outbox.ts';
-import { applyDelta, type Delta, emptyDelta, Replayer } from './replay.ts';
+import { applyDelta, type Delta, emptyDelta, isIdentityDoubtful, Replayer } from './replay.ts';
 import { fillAccount, rowWithDelta } from './rows.ts';
 import type { AccountSink } from './write-behind.ts';
 
@@ -60,11 +61,10 @@ export async function rebuildShard(parts: RebuildParts): Promise<readonly Waitin
   const durableHead = view.heads[parts.shard] as number;
   const { answered, dids } = findAnswered(parts, durableHead);
   const accounts = await loadPending(parts, dids);
-  // From here on without a pause, and in this order; see above.
+  // From here on without a pause: nothing may come between the two releases.
   skipAnswered(parts, answered);
-  const waiting = adoptHeld(parts, answered);
   restorePending(parts, durableHead, accounts);
-  return waiting;
+  return adoptHeld(parts, answered);
 }
 
 async function replayLog(parts: RebuildParts, view: CommitView): Promise<void> {
@@ -90,12 +90,21 @@ async function replayLog(parts: RebuildParts, view: CommitView): Promise<void> {
   await writeDeltas(parts, deltas);
 }
 
-/** Brings the rows up to the log. A row that is newer already keeps its seq and stays as it is. */
+/**
+ * Brings the rows up to the log. A row that is newer already keeps its seq and stays as it is.
+ * Identities are not in the log: those that may be behind it are asked for again.
+ */
 async function writeDeltas(parts: RebuildParts, deltas: Map<string, Delta>): Promise<void> {
   const dids = [...deltas.keys()];
   for (let i = 0; i < dids.length; i += ROWS_PER_QUERY_MAX) {
     const chunk = dids.slice(i, i + ROWS_PER_QUERY_MAX);
     const known = new Map((await parts.rows.loadAccounts(chunk)).map((row) => [row.did, row]));
+    // First: a row that knows the host already says nothing of the identity any more.
+    const doubtful = [...known.values()].flatMap(({ did, hostId, identity }) => {
+      const isDoubtful = isIdentityDoubtful(deltas.get(did) as Delta, hostId);
+      return identity !== null && isDoubtful ? [{ ...identity, is_stale: true }] : [];
+    });
+    if (doubtful.length > 0) await parts.rows.upsertIdentities(doubtful);
     const rows = chunk.map((did) => rowWithDelta(did, known.get(did), deltas.get(did) as Delta));
     await parts.rows.upsertAccounts(rows);
   }
@@ -165,6 +174,9 @@ function restorePending(
     const account = accounts.get(replayer.didOf(frame, kind)) as Account;
     const delta = emptyDelta();
     replayer.add(frame, kind, record.hostId, delta);
+    if (isIdentityDoubtful(delta, account.live.hostId)) {
+      account.identity = markChanged(account.identity, parts.clock.monoMs());
+    }
     applyDelta(delta, account.localStatus, account.live);
     return account;
   });

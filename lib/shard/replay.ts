@@ -17,10 +17,20 @@ export type Delta = {
   hostId: number;
   repo: { rev: string; commitCid: string; dataCid: string } | null;
   upstream: { isActive: boolean; status: string | null } | null;
+  hasIdentityEvent: boolean;
 };
 
 export function emptyDelta(): Delta {
-  return { seq: 0, hostId: 0, repo: null, upstream: null };
+  return { seq: 0, hostId: 0, repo: null, upstream: null, hasIdentityEvent: false };
+}
+
+/**
+ * Whether the identity that is stored may be older than the one by which these events were judged:
+ * #identity told of a change, or another host spoke than the stored state knows (0: none). What the
+ * account's former host sends again must not be judged by a document that still names it.
+ */
+export function isIdentityDoubtful(delta: Delta, knownHostId: number): boolean {
+  return delta.hasIdentityEvent || (delta.hostId !== 0 && delta.hostId !== knownHostId);
 }
 
 /** Puts a delta onto a state, as the judge did when it accepted the events. */
@@ -52,7 +62,10 @@ export class Replayer {
   add(frame: Buffer, kind: Kind, hostId: number, delta: Delta): void {
     const bad = decodeEvent(frame, kind, this.#view);
     assert(bad === undefined, `an accepted frame does not decode: ${bad}`);
-    if (kind === KIND_IDENTITY) return;
+    if (kind === KIND_IDENTITY) {
+      delta.hasIdentityEvent = true;
+      return;
+    }
     delta.hostId = hostId;
     if (kind === KIND_ACCOUNT) {
       const status = this.#view.hasStatus ? this.#view.status : null;

@@ -126,8 +126,9 @@ export class WriteBehind {
       account.flushCount += 1;
     }
     try {
-      if (rows.length > 0) await this.#sink.upsertAccounts(rows);
+      // An account is never ahead of the identity that named its host: recovery relies on it.
       if (identities.length > 0) await this.#sink.upsertIdentities(identities);
+      if (rows.length > 0) await this.#sink.upsertAccounts(rows);
       this.#metrics.add('relay_accounts_flushed_total', rows.length);
     } catch (error) {
       for (const account of accounts) {

@@ -4,10 +4,13 @@
  * each moment. What may pass and what must not, and how every account ended, was written down.
  */
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { clusterProcesses } from '../../lib/store/postmaster.ts';
 import { decodeEvent, EventView } from '../../lib/wire/event.ts';
 import { FleetHost } from '../../scripts/fleet/fleet-host.ts';
 import { PlcDirectory } from '../../scripts/fleet/plc-directory.ts';
+import { signalAll } from '../helpers/postgres.ts';
 import {
   readSessionFrames,
   readSessionIdentities,
@@ -16,7 +19,7 @@ import {
 } from '../helpers/real-session.ts';
 import { type RecordedChange, recordedChanges } from '../helpers/recorded-directory.ts';
 import { describeFrame, type Received, RecordingConsumer } from '../helpers/recording-consumer.ts';
-import { RelayProcess } from '../helpers/relay-process.ts';
+import { type Exit, RelayProcess } from '../helpers/relay-process.ts';
 import { checkStream, eventually } from '../helpers/stream-checker.ts';
 
 type Described = SessionFrame & Received & { readonly epochMs: number };
@@ -30,6 +33,8 @@ const identities = readSessionIdentities();
 const stale = new Set(world.stale);
 const odd = new Set(world.oddSync);
 const webDid = Object.keys(identities).find((did) => did.startsWith('did:web:')) ?? '';
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 function describeSession(): Described[] {
   const view = new EventView();
@@ -71,25 +76,33 @@ class Stage {
   readonly directory: PlcDirectory;
   relay: RelayProcess;
   readonly live: RecordingConsumer;
+  readonly #env: Record<string, string>;
   readonly #changes: readonly RecordedChange[];
   readonly #hostOf = new Map<string, number>();
   #nextChange = 0;
   #passCount = 0;
 
-  private constructor(hosts: readonly FleetHost[], directory: PlcDirectory, relay: RelayProcess) {
+  private constructor(
+    hosts: readonly FleetHost[],
+    directory: PlcDirectory,
+    relay: RelayProcess,
+    env: Record<string, string>,
+  ) {
     this.hosts = hosts;
     this.directory = directory;
     this.relay = relay;
+    this.#env = env;
     this.live = new RecordingConsumer(() => this.relay.streamUrl, 0);
     const endpointOf = new Map(world.pds.map(({ i, url }) => [url, hosts[i]?.origin ?? '']));
     this.#changes = recordedChanges(identities, endpointOf);
   }
 
-  static async open(t: Test): Promise<Stage> {
+  static async open(t: Test, env: Record<string, string> = {}): Promise<Stage> {
     const directory = await PlcDirectory.start();
     const hosts = await Promise.all(world.pds.map(({ hostname }) => FleetHost.start(hostname)));
-    const relay = await RelayProcess.start({ env: { RELAY_PLC_HOST: directory.url } });
-    const stage = new Stage(hosts, directory, relay);
+    const allEnv = { RELAY_PLC_HOST: directory.url, ...env };
+    const relay = await RelayProcess.start({ env: allEnv });
+    const stage = new Stage(hosts, directory, relay, allEnv);
     t.teardown(() => stage.close());
     for (const host of hosts) await relay.crawl(host.hostname);
     t.ok(await eventually(() => hosts.every((host) => host.readerCount === 1), 10_000));
@@ -100,6 +113,13 @@ class Stage {
     this.live.stop();
     await this.relay.dispose();
     await Promise.all([...this.hosts.map((host) => host.stop()), this.directory.stop()]);
+  }
+
+  /** Ends the relay, by a signal, and starts it again where it was. */
+  async restart(signal: NodeJS.Signals): Promise<Exit> {
+    const exit = await this.relay.kill(signal);
+    this.relay = await RelayProcess.start({ dataDir: this.relay.dataDir, env: this.#env });
+    return exit;
   }
 
   /** Plays the frames [from, to) in the order in which they came, as fast as may be. */
@@ -115,7 +135,6 @@ class Stage {
     const got = new Set(this.live.received.map(({ digest }) => digest));
     const missing = mustPass.slice(0, this.#passCount).filter(({ digest }) => !got.has(digest));
     const rejects = JSON.stringify(await this.relay.rejects());
-    console.log(this.relay.stdout.slice(-20000));
     throw new Error(`frames ${missing.map(({ number }) => number)} do not arrive: ${rejects}`);
   }
 
@@ -135,13 +154,17 @@ class Stage {
     if (!isStale && !odd.has(number)) this.#passCount += 1;
     const host = this.hosts[hostIndex] as FleetHost;
     while (host.nextSeq() < seq);
-    const refused = await this.#refusedCount(isStale);
+    const refused = isStale ? await this.#refusedCount() : 0;
     host.send(did, seq, bytes);
-    while (isStale && (await this.#refusedCount(true)) <= refused);
+    if (!isStale) return;
+    const endMs = performance.now() + 10_000;
+    while ((await this.#refusedCount()) <= refused) {
+      if (performance.now() > endMs) throw new Error(`frame ${number} is not refused`);
+    }
   }
 
-  async #refusedCount(isWanted: boolean): Promise<number> {
-    return isWanted ? ((await this.relay.rejects())['host_not_authority'] ?? 0) : 0;
+  async #refusedCount(): Promise<number> {
+    return (await this.relay.rejects())['host_not_authority'] ?? 0;
   }
 
   /** What must pass arrived once, unchanged and in order; what may be dropped at most once. */
@@ -181,7 +204,7 @@ async function checkFinal(t: Test, stage: Stage): Promise<void> {
       const { message: _, ...commit } = got[1];
       got[1] = commit;
       if (JSON.stringify(got) === JSON.stringify([wantedStatus, wantedCommit])) break;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await sleep(50);
     }
     if (JSON.stringify(got) !== JSON.stringify([wantedStatus, wantedCommit])) {
       wrong.push({ wanted: [wantedStatus, wantedCommit], got });
@@ -202,7 +225,7 @@ t.test('H138 H140 G3 G9 a recorded session passes as it should and ends as it en
     return sum + stage.live.received.length === frames.length;
   };
   for (let tries = 0; tries < 100 && !(await allRejected()); tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
   }
   // A #sync around a commit of another host has another rev than the commit.
   t.same(await stage.relay.rejects(), {
@@ -212,27 +235,38 @@ t.test('H138 H140 G3 G9 a recorded session passes as it should and ends as it en
   await checkFinal(t, stage);
 });
 
-t.test('G8 G9 the same with broken connections, kill -9 and a restart', async (t) => {
+/** An account moves, and a moment later its old host says that it is deactivated. */
+const MOVE_NUMBER = 1303;
+const STALE_NUMBER = 1311;
+
+t.test('G8 G9 H139 the same with broken connections, kill -9 and a restart', async (t) => {
+  const indexOf = (number: number): number => frames.findIndex((frame) => frame.number === number);
   const stage = await Stage.open(t);
-  const [first, second] = [Math.floor(frames.length / 3), Math.floor((frames.length * 2) / 3)];
-  await stage.play(0, first);
+  await stage.play(0, indexOf(600));
   for (const host of stage.hosts) host.dropReaders();
-  await stage.play(first, second);
-  await stage.relay.kill();
-  const { dataDir } = stage.relay;
-  stage.relay = await RelayProcess.start({
-    dataDir,
-    env: { RELAY_PLC_HOST: stage.directory.url },
-  });
-  await stage.play(second, frames.length);
+  await stage.play(indexOf(600), indexOf(MOVE_NUMBER));
+  await stage.settle();
+  // What the relay learns from here on does not reach PostgreSQL any more …
+  const clusterDir = join(stage.relay.dataDir, 'postgres');
+  await sleep(1000);
+  signalAll(clusterProcesses(clusterDir), 'SIGSTOP');
+  await stage.play(indexOf(MOVE_NUMBER), indexOf(STALE_NUMBER) + 1);
+  await stage.relay.kill('SIGKILL');
+  signalAll(clusterProcesses(clusterDir), 'SIGKILL');
+  // … and what the old host said is heard again, by a relay that has forgotten the move, before
+  // the new host says anything.
+  const newHost = stage.hosts[1] as FleetHost;
+  const port = Number(newHost.hostname.split(':')[1]);
+  await newHost.stop();
+  await stage.restart('SIGKILL');
+  const { length } = stage.live.received;
+  await eventually(() => stage.live.received.length > length, 1000);
+  await newHost.listen(port);
+  await stage.play(indexOf(STALE_NUMBER) + 1, frames.length);
   await stage.settle();
   t.same(stage.problems(), []);
   await checkFinal(t, stage);
-  t.equal((await stage.relay.kill('SIGTERM')).code, 0);
-  stage.relay = await RelayProcess.start({
-    dataDir,
-    env: { RELAY_PLC_HOST: stage.directory.url },
-  });
+  t.equal((await stage.restart('SIGTERM')).code, 0);
   await checkFinal(t, stage);
   t.same(stage.problems(), []);
 });
