@@ -26,8 +26,10 @@ The variants of a bench take turns for five rounds; a line shows the median, the
 median over the rounds of its ratio to the first line, which is the relay's own. Ratios are the
 result: the rest depends on the machine and on what else it does.
 
-  --smoke  each only so far that it is seen to run; the numbers mean nothing
-  --help   this text
+  --smoke    each only so far that it is seen to run; the numbers mean nothing
+  --help     this text
+
+  BENCH_DIR  folder on the disk that the log is measured on (environment; default: temporary files)
 `;
 
 function fail(problem: string): never {
@@ -63,6 +65,8 @@ function describeMachine(): string {
 }
 
 const { chosen, isSmoke } = readArguments();
+// With their exit handlers, which remove what they have written.
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(130));
 const startMs = performance.now();
 console.log(describeMachine());
 for (const bench of chosen) await bench.run(isSmoke ? SMOKE : FULL, (line) => console.log(line));

@@ -2,6 +2,7 @@
  * One run of the demo: hosts up, relay up, load on, load off, everything down. Whatever ends it,
  * nothing is left behind: no process, no file.
  */
+import { nextTurn } from '../../lib/base/clock.ts';
 import { Fleet } from '../fleet/fleet.ts';
 import type { FleetHost } from '../fleet/fleet-host.ts';
 import { DemoConsumer } from './consumer.ts';
@@ -16,6 +17,8 @@ import type { Screen } from './screen.ts';
 const LIVE_MS = 200;
 const PLAIN_MS = 1000;
 const PORTION_MS = 20;
+/** Events are made for so long at most before sockets get their turn. */
+const WORK_MS_MAX = 5;
 const FORGE_MS = 400;
 /** Most that is owed to the rate after the machine stood still. */
 const OWED_SECONDS_MAX = 1;
@@ -23,8 +26,10 @@ const OWED_SECONDS_MAX = 1;
 const DRAIN_IDLE_MS = 5000;
 const READY_MS_MAX = 60_000;
 const CRAWLS_AT_A_TIME = 16;
-/** Backlog of a host; what the consumer has got is not needed any more. */
-const BACKLOG_FRAMES = 1000;
+/** More than this under way, and the load waits: a relay that is overrun must not cost memory. */
+const WAITING_EVENTS_MAX = 10_000;
+/** What a host keeps of its stream besides what is under way. */
+const BACKLOG_FRAMES = 100;
 const BACKLOG_PERIOD_MS = 1000;
 
 export class Demo {
@@ -135,9 +140,10 @@ export class Demo {
         const nowMs = performance.now();
         owed = Math.min(owed + (rate * (nowMs - paidMs)) / 1000, rate * OWED_SECONDS_MAX);
         paidMs = nowMs;
-        owed -= this.#send(fleet, owed, nowMs + PORTION_MS);
+        owed -= this.#send(fleet, owed, nowMs + WORK_MS_MAX);
         this.#checkRelay();
-        await pause(PORTION_MS);
+        if (owed >= 1 && this.#ledger.waitingCount <= WAITING_EVENTS_MAX) await nextTurn();
+        else await pause(PORTION_MS);
       }
       clearInterval(forging);
       await this.#drain();
@@ -150,15 +156,20 @@ export class Demo {
 
   /** Causes about `owed` events, not beyond `untilMs`; how many it were. */
   #send(fleet: Fleet, owed: number, untilMs: number): number {
-    const before = this.#ledger.sentCount;
+    const ledger = this.#ledger;
+    const before = ledger.sentCount;
     // A new account announces itself with several.
-    while (this.#ledger.sentCount - before + 1 <= owed && performance.now() < untilMs) fleet.step();
-    return this.#ledger.sentCount - before;
+    while (ledger.sentCount - before + 1 <= owed && performance.now() < untilMs) {
+      if (ledger.waitingCount > WAITING_EVENTS_MAX) break;
+      fleet.step();
+    }
+    return ledger.sentCount - before;
   }
 
+  /** What has arrived is not needed any more. */
   #trim(fleet: Fleet): void {
-    if (this.#ledger.waitingCount > BACKLOG_FRAMES / 2) return;
-    for (const host of fleet.hosts) host.keepNewest(BACKLOG_FRAMES);
+    const frameCount = BACKLOG_FRAMES + this.#ledger.waitingCount;
+    for (const host of fleet.hosts) host.keepNewest(frameCount);
   }
 
   /** Waits for what is under way; gives up when nothing has moved for a while. */

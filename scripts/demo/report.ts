@@ -4,6 +4,8 @@ import { rejectCount, type Sample } from './metrics.ts';
 import type { DemoOptions } from './options.ts';
 
 const REASONS_SHOWN = 3;
+/** A run that made fewer of the events it was asked for says so. */
+const RATE_SHARE_MIN = 0.8;
 
 export function thousands(value: number): string {
   return Math.round(value).toLocaleString('en-US');
@@ -63,10 +65,18 @@ export function summaryLines(
 ): string[] {
   const { latencies } = ledger;
   const rate = ledger.receivedCount / Math.max(runSeconds, 0.001);
+  const wanted = options.rate * runSeconds;
+  const isShort = ledger.sentCount < RATE_SHARE_MIN * wanted;
+  const short = isShort
+    ? `, for want of CPU not the ${thousands(options.rate)} per second asked`
+    : '';
   const arrived = ledger.receivedCount - ledger.passedCount - ledger.doubledCount;
   const rows: readonly (readonly [string, string])[] = [
     ['hosts', `${thousands(options.hosts)}, ${thousands(options.accounts)} accounts each`],
-    ['sent by hosts', `${thousands(ledger.sentCount)} events in ${runSeconds.toFixed(1)} s`],
+    [
+      'sent by hosts',
+      `${thousands(ledger.sentCount)} events in ${runSeconds.toFixed(1)} s${short}`,
+    ],
     ['received', `${thousands(arrived)} events, ${thousands(rate)} per second`],
     ['missing', thousands(ledger.waitingCount)],
     ['doubled', thousands(ledger.doubledCount)],

@@ -51,6 +51,8 @@ class Appender {
 async function run(scale: Scale, print: Print): Promise<void> {
   const folder = mkdtempSync(join(process.env['BENCH_DIR'] ?? tmpdir(), 'skyrelay-bench-'));
   const kind = statfsSync(folder).type === TMPFS ? ' (a RAM disk: a sync is free)' : '';
+  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', remove);
   const appenders: Appender[] = [];
   const open = (name: string, disk: NodeDisk): Appender => {
     const appender = new Appender(join(folder, name), disk);
@@ -81,7 +83,8 @@ async function run(scale: Scale, print: Print): Promise<void> {
     );
   } finally {
     for (const appender of appenders) appender.close();
-    rmSync(folder, { recursive: true, force: true });
+    process.off('exit', remove);
+    remove();
   }
 }
 
