@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { identityFrame } from '../../scripts/fleet/event-frames.ts';
+import { probe } from '../helpers/prober.ts';
 import { RelayProcess } from '../helpers/relay-process.ts';
 import { eventually } from '../helpers/stream-checker.ts';
 import { runUnderLoad, wait } from './under-load.ts';
@@ -76,28 +77,23 @@ t.test(
   },
 );
 
-t.test(
-  'G22 A9 main blocked for 3 s: probes answer, a line on stderr says so meanwhile',
-  async (t) => {
-    const latencies: number[] = [];
+t.test('G22 A9 main blocked for 3 s: probes answer, a line on stderr tells it', async (t) => {
+  await runUnderLoad(t, 25, async ({ relay }) => {
+    const url = `http://127.0.0.1:${relay.metricsPort}/_healthz`;
+    const calm = await probe(url, 2000);
+    relay.block(3000);
+    const startMs = performance.now();
     let lineMs = 0;
-    await runUnderLoad(t, 25, async ({ relay }) => {
-      const url = `http://127.0.0.1:${relay.metricsPort}/_healthz`;
-      relay.block(3000);
-      const startMs = performance.now();
-      while (performance.now() - startMs < 3000) {
-        const sentMs = performance.now();
-        const response = await fetch(url);
-        await response.text();
-        latencies.push(performance.now() - sentMs);
-        if (lineMs === 0 && /stall/i.test(relay.stderr)) lineMs = performance.now() - startMs;
-        t.equal(response.status, 200);
-        await wait(20);
-      }
-    });
-    latencies.sort((a, b) => a - b);
-    const p99 = latencies[Math.floor(latencies.length * 0.99)] ?? 0;
-    t.ok(p99 < 100, `p99 of ${latencies.length} probes: ${p99.toFixed(1)} ms`);
+    const watch = setInterval(() => {
+      if (lineMs === 0 && /stall/i.test(relay.stderr)) lineMs = performance.now() - startMs;
+    }, 20);
+    const stalled = await probe(url, 2800);
+    clearInterval(watch);
+    t.same(stalled.statuses, [200]);
+    // On a machine that is busy with other tests calm probes are slow too.
+    const limitMs = Math.max(100, 2 * calm.p99Ms);
+    t.comment(`p99 of ${stalled.count} probes ${stalled.p99Ms} ms, calm ${calm.p99Ms} ms`);
+    t.ok(stalled.p99Ms < limitMs, `p99 ${stalled.p99Ms} ms under ${limitMs} ms`);
     t.ok(lineMs > 0 && lineMs < 3000, `the line came ${Math.round(lineMs)} ms into the stall`);
-  },
-);
+  });
+});
