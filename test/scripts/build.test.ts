@@ -17,10 +17,7 @@ function runPlain(command: string, args: readonly string[], path = process.env['
 
 t.test('D32: the build runs as an installed package does, and says its commit', async (t) => {
   t.teardown(() => rmSync(OUT, { recursive: true, force: true }));
-  const built = spawnSync(process.execPath, ['scripts/build.ts', '--out', OUT], {
-    cwd: ROOT,
-    env: PLAIN_ENV,
-  });
+  const built = runPlain(process.execPath, ['scripts/build.ts', '--out', OUT]);
   t.equal(built.status, 0, String(built.stdout) + String(built.stderr));
   // By its shebang, as npm's link to it is run; with this Node first in the path.
   const path = `${dirname(process.execPath)}:${process.env['PATH']}`;
