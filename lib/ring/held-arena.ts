@@ -77,6 +77,14 @@ export class HeldArena {
   finish(entry: number): void {
     this.#states.store(entry, DONE);
     this.#heldCount -= 1;
+    this.trim();
+  }
+
+  /**
+   * Frees the space of all finished entries at the head. For a successor whose predecessor ended
+   * between the two, once nothing asks for finished entries any more.
+   */
+  trim(): void {
     for (;;) {
       const before = this.#head.position;
       const at = this.#head.poll();

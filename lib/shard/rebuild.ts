@@ -3,13 +3,13 @@
  * successor of a thread that died. One function for all three.
  *
  *   1. log from the checkpoint to the commit cell  → account rows in PostgreSQL (guarded by seq)
- *   2. verified ring, what is not durable yet      → live state and pending effects
- *   3. verified ring and held arena                → inputs that are answered or held already: the
+ *   2. verified ring and held arena                → inputs that are answered or held already: the
  *                                                    ingest ring is released behind the last one
- *   4. held arena                                  → frames that go on waiting
+ *   3. held arena                                  → frames that go on waiting
+ *   4. verified ring, what is not durable yet      → live state and pending effects
  *
- * The ingest ring is released before the verified ring is: should this thread die too, its own
- * successor must find the same answers as long as it finds the same inputs.
+ * The verified ring is released last: should this thread die too, its own successor must find the
+ * same answers as long as it finds the same inputs, in the ingest ring or in the arena.
  *
  * Needs PostgreSQL and waits for it; the shard's ring, and so its sockets, wait with it.
  * @thread verify
@@ -61,10 +61,11 @@ export async function rebuildShard(parts: RebuildParts): Promise<readonly Waitin
   const durableHead = view.heads[parts.shard] as number;
   const { answered, dids } = findAnswered(parts, durableHead);
   const accounts = await loadPending(parts, dids);
-  // From here on without a pause: nothing may come between the two releases.
+  // From here on without a pause, and in this order; see above.
   skipAnswered(parts, answered);
+  const waiting = adoptHeld(parts, answered);
   restorePending(parts, durableHead, accounts);
-  return adoptHeld(parts, answered);
+  return waiting;
 }
 
 async function replayLog(parts: RebuildParts, view: CommitView): Promise<void> {
@@ -142,24 +143,25 @@ async function loadPending(
 
 /**
  * Inputs are taken in order, so everything up to the last one that left an event or waits in the
- * arena was taken: what lies between and left nothing was rejected.
+ * arena was taken: what lies between and left nothing was rejected. What comes after is judged
+ * again, also what a pass that did not end had rejected: until then it is not taken.
  */
 function skipAnswered({ ingest, arena, taken }: RebuildParts, answered: ReadonlySet<number>): void {
   const left = new Set(answered);
   arena.forEachEntry((entry) => left.add(arena.readIngestNo(entry)));
   const start = ingest.position;
   let end = start;
-  let lastNo = taken.last();
+  let takenNo: number | undefined;
   for (let at = ingest.poll(); at >= 0; at = ingest.poll()) {
     const no = ingest.bytes.readInt32LE(at + INGEST_NO);
-    if (!left.has(no)) continue;
-    lastNo = no;
-    end = ingest.position;
+    if (left.has(no)) {
+      takenNo = no;
+      end = ingest.position;
+    } else takenNo ??= (no - 1) | 0;
   }
   ingest.seek(end);
-  if (end === start) return;
-  taken.publish(lastNo);
-  ingest.release();
+  if (takenNo !== undefined) taken.publish(takenNo);
+  if (end !== start) ingest.release();
 }
 
 function restorePending(
@@ -198,5 +200,6 @@ function adoptHeld(parts: RebuildParts, answered: ReadonlySet<number>): readonly
     else waiting.push({ did: replayer.didOf(frame, record.kind as Kind), entry });
   });
   for (const entry of finished) arena.finish(entry);
+  arena.trim();
   return waiting;
 }

@@ -40,6 +40,8 @@ let lastHostSeq = 0;
 export class Actor {
   readonly did: string;
   readonly repo: SignedRepo;
+  /** Length of the posts from now on, at least. */
+  postBytes = 0;
   #state: State = {
     hostId: 0,
     isUpstreamActive: true,
@@ -106,8 +108,8 @@ export class Actor {
 
   #commit() {
     this.#count += 1;
-    const path = `app.bsky.feed.post/3k${`${this.#count}`.padStart(11, '2')}`;
-    const record = encodePost(`${this.#count}`, TIME);
+    const path = `app.bsky.feed.post/3k${`${this.#count}`.padStart(11, 'a')}`;
+    const record = encodePost(`${this.#count}`.padEnd(this.postBytes, 'x'), TIME);
     return this.repo.commit([{ action: 'create', path, record }], { epochMs: START_MS });
   }
 

@@ -103,6 +103,7 @@ export class StoreSpy {
 export class ShardBench {
   readonly words = new Words(allocateWords());
   readonly metrics = new MetricWriter();
+  readonly persistMetrics = new MetricWriter();
   readonly router: Router;
   readonly stage: PersistStage;
   readonly questions: Question[] = [];
@@ -132,7 +133,7 @@ export class ShardBench {
       shardCount: 1,
       words: this.words.memory,
       commit: allocateShared(COMMIT_BYTES),
-      tail: allocateTailRing(MiB),
+      tail: allocateTailRing(16 * MiB),
       pages: [],
       ingest: [allocateRing(sizes.ingest ?? 64 * KiB)],
       verified: [allocateRing(sizes.verified ?? 64 * KiB)],
@@ -146,7 +147,12 @@ export class ShardBench {
     this.stage.start();
   }
 
-  #memory(name: 'verified' | 'reports') {
+  /** A region, to look into or to prepare. */
+  memory(name: 'ingest' | 'verified' | 'held' | 'reports') {
+    return this.#memory(name);
+  }
+
+  #memory(name: 'ingest' | 'verified' | 'held' | 'reports') {
     const memory = this.#regions[name][0];
     if (memory === undefined) throw new Error('one shard');
     return memory;
@@ -157,7 +163,7 @@ export class ShardBench {
       disk: this.#disk,
       directory: LOG_DIRECTORY,
       clock: this.clock,
-      segmentBytesMax: MiB,
+      segmentBytesMax: 16 * MiB,
       segmentAgeMsMax: 3_600_000,
       makeSalt: () => Buffer.alloc(16, 5),
       nextSeqMin: 1,
@@ -169,7 +175,7 @@ export class ShardBench {
       tail: new TailWriter(this.#regions.tail),
       commit: new CommitWriter(this.#regions.commit),
       words: this.words,
-      metrics: new MetricWriter(),
+      metrics: this.persistMetrics,
       clock: this.clock,
       logger: silentLogger,
       retention: { ageMsMax: 1e12, bytesMax: 0 },
