@@ -10,6 +10,8 @@ import type { MetricWriter } from '../metrics/slots.ts';
 import type { AccountRow } from '../store/account-rows.ts';
 
 const DIDS_PER_QUERY_MAX = 1000;
+/** Whatever was asked for between a pass and its end is found this soon. */
+const PERIOD_MS = 1000;
 
 export type AccountSource = { loadAccounts(dids: readonly string[]): Promise<AccountRow[]> };
 
@@ -31,7 +33,7 @@ export class AccountLoader {
     this.#onLoaded = options.onLoaded;
     this.#metrics = options.metrics;
     this.#loop = supervise('account_load', options.clock, options.logger, () => this.#pass(), {
-      periodMs: 60_000,
+      periodMs: PERIOD_MS,
       backoff: { delayMsMin: 50, delayMsMax: 1000 },
       onFailure: () => options.metrics.add('relay_loop_failures_total:account_load'),
     });
@@ -40,7 +42,8 @@ export class AccountLoader {
   /** Asks for one row; `onLoaded` follows, with no row for an account never seen. */
   want(did: string): void {
     this.#wanted.add(did);
-    this.#loop.wake();
+    // A database that is down is not asked once per frame: the back-off stands.
+    if (!this.#loop.isFailing()) this.#loop.wake();
   }
 
   stop(): Promise<void> {
