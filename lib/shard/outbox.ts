@@ -29,13 +29,6 @@ const GROWTH_BYTES = 256;
 
 type Effect = { account: Account | null; readonly state: RepoState };
 
-export type ReadBackHooks = {
-  /** An event is durable: its account's durable state is up to date. */
-  onDurable(account: Account): void;
-  /** `persist` refused the output as too large. */
-  onRefused(account: Account): void;
-};
-
 export class Outbox {
   readonly #producer: RingProducer;
   readonly #reader: RingConsumer;
@@ -94,34 +87,36 @@ export class Outbox {
     account.pendingCount += 1;
   }
 
-  /** Takes back everything durable; `durableHead` comes from the commit cell. Returns how many. */
-  readBack(durableHead: number, hooks: ReadBackHooks): number {
+  /**
+   * Takes back everything durable; `durableHead` comes from the commit cell. Calls `onDurable` with
+   * each account whose durable state is newer now. Returns how many events it was.
+   */
+  readBack(durableHead: number, onDurable: (account: Account) => void): number {
     let count = 0;
     while (distance(durableHead, this.#reader.position) > 0) {
       const at = this.#reader.poll();
       assert(at >= 0, 'commit beyond what was published');
       this.#record.read(this.#reader.bytes, at, this.#reader.payloadBytes);
-      this.#apply(this.#record.seq, hooks);
+      this.#apply(this.#record.seq, onDurable);
       count += 1;
     }
     if (count > 0) this.#reader.release();
     return count;
   }
 
-  #apply(seq: number, hooks: ReadBackHooks): void {
+  #apply(seq: number, onDurable: (account: Account) => void): void {
     const effect = this.#effects[this.#effectHead];
     assert(effect !== undefined && effect.account !== null, 'durable event without an effect');
     const account = effect.account;
     this.#effectHead += 1;
     account.pendingCount -= 1;
-    if (seq === SEQ_REFUSED) {
-      hooks.onRefused(account);
-    } else {
+    // Refused: `persist` has counted it, and nothing became durable.
+    if (seq !== SEQ_REFUSED) {
       assert(seq > 0, 'durable event without a seq');
       copyState(effect.state, account.durable);
       account.seq = Math.max(account.seq, seq);
       account.isDirty = true;
-      hooks.onDurable(account);
+      onDurable(account);
     }
     effect.account = null;
     this.#free.push(effect);

@@ -121,10 +121,7 @@ export class Shard {
   readBack(): number {
     const { commit, outbox, shard, onDirty } = this.#parts;
     if (!commit.read(this.#commitView)) return 0;
-    const count = outbox.readBack(this.#commitView.heads[shard] as number, {
-      onDurable: onDirty,
-      onRefused: () => this.#parts.metrics.addReject('wire_output_too_large'),
-    });
+    const count = outbox.readBack(this.#commitView.heads[shard] as number, onDirty);
     if (count > 0) this.#isBlocked = false;
     return count;
   }
@@ -142,24 +139,26 @@ export class Shard {
   #pollReady(): number {
     const { holds } = this.#parts;
     let count = 0;
-    while (count < FRAMES_PER_PASS_MAX) {
+    for (;;) {
       const queue = holds.takeReady();
       if (queue === undefined) break;
-      const done = this.#drain(queue);
-      count += done;
-      if (this.#isBlocked) {
-        holds.markReady(queue);
-        break;
-      }
+      count += this.#drain(queue, FRAMES_PER_PASS_MAX - count);
+      // It goes on in a later pass.
+      if (queue.isReady) break;
     }
     return count;
   }
 
-  /** Judges the frames of one queue, in order, until one has to wait again. */
-  #drain(queue: HoldQueue): number {
+  /** Judges the frames of one queue, in order, until one has to wait again or it is enough. */
+  #drain(queue: HoldQueue, countMax: number): number {
     const { arena, holds, clock, identityHoldMs } = this.#parts;
     let count = 0;
+    let bytesLeft = BYTES_PER_PASS_MAX;
     while (queue.count > 0) {
+      if (count >= countMax || bytesLeft <= 0) {
+        holds.markReady(queue);
+        return count;
+      }
       const entry = queue.entries[queue.next] as number;
       const start = arena.recordStart(entry);
       const bytes = arena.recordBytes(entry);
@@ -167,13 +166,17 @@ export class Shard {
       const waitedMs = clock.monoMs() - queue.identitySinceMs;
       const isLastChance = queue.identitySinceMs > 0 && waitedMs >= identityHoldMs;
       const cause = this.#answer(arena.bytes, isLastChance);
-      if (cause === 'blocked') return count;
+      if (cause === 'blocked') {
+        holds.markReady(queue);
+        return count;
+      }
       if (cause !== undefined) {
         this.#waitFor(queue, cause);
         return count;
       }
       holds.finishFirst(queue);
       this.#isArenaFull = false;
+      bytesLeft -= bytes;
       count += 1;
     }
     if (queue.account !== null) queue.account.isHeld = false;
