@@ -255,7 +255,7 @@ const VERIFY_KEYS = {
     'RELAY_IDENTITY_REFRESH',
     '1m',
     [SECOND_MS, HOUR_MS],
-    'Least time between two look-ups of one DID that events ask for.',
+    'Least time between two look-ups of one DID that events ask for (see docs/adr/0009).',
   ),
   identityHoldMsMax: duration(
     'RELAY_IDENTITY_HOLD',
