@@ -84,7 +84,7 @@ export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<Re
     if (relay !== undefined) stop(relay);
   };
   const stop = (running: Relay): void => {
-    void running.stop().then(() => process.exit(EXIT.clean));
+    void running.stop().then((isClean) => process.exit(isClean ? EXIT.clean : EXIT.internal));
   };
   process.on('SIGINT', () => onSignal('SIGINT'));
   process.on('SIGTERM', () => onSignal('SIGTERM'));

@@ -305,8 +305,11 @@ export class Relay {
     }
   }
 
-  /** Ends everything in order within the configured time (G25). Never rejects. */
-  async stop(): Promise<void> {
+  /**
+   * Ends everything in order within the configured time (G25). Never rejects; false when the log
+   * writer failed or had to be left behind: what it had not synced will come from the hosts again.
+   */
+  async stop(): Promise<boolean> {
     const startMs = this.#clock.monoMs();
     const leftMs = (share: number): number =>
       Math.max(SECOND_MS, startMs + this.config.shutdownMsMax * share - this.#clock.monoMs());
@@ -318,11 +321,12 @@ export class Relay {
     this.#words.writer('stop').publish(1);
     await this.#threads.stopVerify(leftMs(0.5));
     const isClean = await this.#threads.stopPersist(leftMs(0.6));
-    if (!isClean) this.#logger.warn({}, 'log writer did not end in time');
+    if (!isClean) this.#logger.error({}, 'log writer did not end in order');
     await this.#outlet.close(leftMs(0.9));
     await this.#abandon();
     this.#logger.info({ tookMs: Math.round(this.#clock.monoMs() - startMs) }, 'stopped');
     this.#root.close();
+    return isClean;
   }
 
   /** Takes down whatever is there, in no hurry to be graceful. */

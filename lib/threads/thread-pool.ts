@@ -62,7 +62,8 @@ export class ThreadPool {
   #watch: Timer | undefined;
   #watchedMs = 0;
   #isStopping = false;
-  #persistEnded: Promise<void> = Promise.resolve();
+  /** Whether it returned as told to, once it has ended. */
+  #persistEnded: Promise<boolean> = Promise.resolve(true);
   #makeTask: ((shard: number, generation: number) => VerifyTask) | undefined;
 
   constructor(options: ThreadPoolOptions) {
@@ -85,9 +86,9 @@ export class ThreadPool {
 
   startPersist(task: PersistTask): void {
     this.#persistEnded = this.#run('persist', task, new AbortController().signal).then((end) => {
-      if (!this.#isStopping || end !== undefined) {
-        this.#options.onPersistEnd(end ?? 'it returned');
-      }
+      const isClean = this.#isStopping && end === undefined;
+      if (!isClean) this.#options.onPersistEnd(end ?? 'it returned');
+      return isClean;
     });
   }
 
@@ -125,21 +126,27 @@ export class ThreadPool {
       shard.retry?.cancel();
       this.#words.shardBell(shard.index).ring();
     }
-    const all = Promise.all(this.#shards.map((shard) => shard.ended));
-    await Promise.race([all, this.#options.clock.sleep(msMax)]);
+    await this.#within(Promise.all(this.#shards.map((shard) => shard.ended)), msMax, []);
     for (const shard of this.#shards) shard.abort.abort();
   }
 
-  /** The stop word says so: resolves when `persist` has returned, or after `msMax`. */
+  /**
+   * The stop word says so: resolves with true when `persist` has returned, with false when it
+   * ended in an error (the last batch may not be durable) or not within `msMax`.
+   */
   async stopPersist(msMax: number): Promise<boolean> {
     this.#isStopping = true;
     this.#words.bell('bellPersist').ring();
-    let isClean = false;
-    const ended = this.#persistEnded.then(() => {
-      isClean = true;
-    });
-    await Promise.race([ended, this.#options.clock.sleep(msMax)]);
-    return isClean;
+    return this.#within(this.#persistEnded, msMax, false);
+  }
+
+  /** What the promise brings, or `late` after `msMax`; leaves no timer behind. */
+  async #within<Value>(promise: Promise<Value>, msMax: number, late: Value): Promise<Value> {
+    const timer = new AbortController();
+    const timeout = this.#options.clock.sleep(msMax, timer.signal).then(() => late);
+    const first = await Promise.race([promise, timeout]);
+    timer.abort();
+    return first;
   }
 
   async destroy(): Promise<void> {
