@@ -16,6 +16,7 @@ export type Forgery = {
 const SIG_KEY = Buffer.from('\x63sig\x58\x40', 'latin1');
 /** The key, and the head of a link. */
 const COMMIT_KEY = Buffer.from('\x66commit\xd8\x2a\x58\x25\x00', 'latin1');
+const PREV_DATA_KEY = Buffer.from('\x68prevData\xd8\x2a\x58\x25\x00', 'latin1');
 const OP_CID_KEY = Buffer.from('\x63cid\xd8\x2a\x58\x25\x00', 'latin1');
 /** Version 1, dag-cbor, sha-256 of 32 bytes: what a CID is before its hash. */
 const CID_HEAD = Buffer.from([1, 0x71, 0x12, 0x20]);
@@ -99,7 +100,7 @@ export const FORGERIES: readonly Forgery[] = [
   {
     name: 'a bit of `prevData`',
     code: 'commit_inversion_failed',
-    make: (frame, view) => flipped(frame, find(frame, view.prevData, 0) + 20),
+    make: (frame, view) => flipped(frame, find(frame, PREV_DATA_KEY, view.blocksEnd) + 30),
   },
   {
     name: 'a bit of the CID of an operation',
