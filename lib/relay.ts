@@ -289,7 +289,7 @@ export class Relay {
     await this.#insist(() => ingest.start());
     this.#ingest = ingest;
     this.#outlet.useIngest(ingest);
-    this.#phase.publish(Phase.running);
+    if (!this.#starting.signal.aborted) this.#phase.publish(Phase.running);
   }
 
   /** Tries again while the database is down. */
@@ -310,6 +310,12 @@ export class Relay {
    * writer failed or had to be left behind: what it had not synced will come from the hosts again.
    */
   async stop(): Promise<boolean> {
+    // A disk that answers nothing must not keep the process for ever.
+    const deadline = this.#clock.sleep(this.config.shutdownMsMax).then(() => false);
+    return Promise.race([this.#stopInOrder(), deadline]);
+  }
+
+  async #stopInOrder(): Promise<boolean> {
     const startMs = this.#clock.monoMs();
     const leftMs = (share: number): number =>
       Math.max(SECOND_MS, startMs + this.config.shutdownMsMax * share - this.#clock.monoMs());

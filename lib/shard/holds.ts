@@ -17,6 +17,8 @@ export class HoldQueue {
   identitySinceMs = 0;
   readonly entries: number[] = [];
   next = 0;
+  /** Of all frames that wait in it. */
+  bytes = 0;
   isReady = false;
 
   constructor(did: string, cause: HoldCause) {
@@ -33,6 +35,7 @@ export class Holds {
   readonly #arena: HeldArena;
   readonly #byDid = new Map<string, HoldQueue>();
   readonly #ready: HoldQueue[] = [];
+  #identityBytes = 0;
 
   constructor(arena: HeldArena) {
     this.#arena = arena;
@@ -46,8 +49,21 @@ export class Holds {
     return this.#byDid.size;
   }
 
+  /** Bytes in use: waiting frames, and the room that they pin. */
   usedBytes(): number {
     return this.#arena.usedBytes();
+  }
+
+  /** Bytes of frames that wait for a key. */
+  get identityBytes(): number {
+    return this.#identityBytes;
+  }
+
+  /** The queue waits for something else from now on. */
+  setCause(queue: HoldQueue, cause: HoldCause): void {
+    if (queue.cause === 'identity') this.#identityBytes -= queue.bytes;
+    queue.cause = cause;
+    if (queue.cause === 'identity') this.#identityBytes += queue.bytes;
   }
 
   find(did: string): HoldQueue | undefined {
@@ -69,6 +85,7 @@ export class Holds {
       this.#byDid.set(did, queue);
     }
     queue.entries.push(entry);
+    this.#addBytes(queue, this.#arena.recordBytes(entry));
     return queue;
   }
 
@@ -94,8 +111,14 @@ export class Holds {
     const entry = queue.entries[queue.next];
     if (entry === undefined) return;
     queue.next += 1;
+    this.#addBytes(queue, -this.#arena.recordBytes(entry));
     this.#arena.finish(entry);
     if (queue.count === 0) this.#byDid.delete(queue.did);
+  }
+
+  #addBytes(queue: HoldQueue, bytes: number): void {
+    queue.bytes += bytes;
+    if (queue.cause === 'identity') this.#identityBytes += bytes;
   }
 
   forEachQueue(visit: (queue: HoldQueue) => void): void {

@@ -184,9 +184,9 @@ export class Shard {
   }
 
   #waitFor(queue: HoldQueue, cause: HoldCause): void {
-    const { judge, clock, metrics, wantAccount } = this.#parts;
+    const { judge, clock, metrics, wantAccount, holds } = this.#parts;
     metrics.add(`relay_verify_holds_total:${cause}`);
-    queue.cause = cause;
+    holds.setCause(queue, cause);
     queue.account = judge.account ?? null;
     if (queue.account !== null) queue.account.isHeld = true;
     if (cause === 'state') {
@@ -235,8 +235,8 @@ export class Shard {
     const did = judge.view.did;
     const waiting = holds.find(did);
     // Frames that wait for keys must not take the room of those that wait for rows.
-    const isTight = holds.usedBytes() > identityHoldBytesMax;
-    if (isTight && cause === 'identity' && waiting === undefined) {
+    const isForKey = (waiting?.cause ?? cause) === 'identity';
+    if (isForKey && holds.identityBytes + (end - start) > identityHoldBytesMax) {
       this.#reject(source, 'identity_hold_full');
       return true;
     }

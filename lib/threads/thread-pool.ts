@@ -22,6 +22,7 @@ import type { PositionReader } from '../shared/position.ts';
 import { Words } from '../shared/regions.ts';
 
 const WATCH_MS = 500;
+const START_MS_MAX = 30 * SECOND_MS;
 /** After this long in service a death counts as the first again. */
 const STEADY_MS_MIN = 30 * SECOND_MS;
 const BACKOFF: BackoffPolicy = { delayMsMin: 100, delayMsMax: 5 * SECOND_MS };
@@ -200,12 +201,19 @@ export class ThreadPool {
       if (beat !== shard.beatSeen || wasAway) {
         shard.beatSeen = beat;
         shard.beatSeenMs = nowMs;
-      } else if (nowMs - shard.beatSeenMs >= this.#options.verifyHangMs) {
+      } else if (nowMs - shard.beatSeenMs >= this.#hangMs(shard)) {
+        const stillMs = nowMs - shard.beatSeenMs;
         shard.beatSeenMs = nowMs;
-        const stillMs = this.#options.verifyHangMs;
         this.#options.logger.error({ shard: shard.index, stillMs }, 'verify thread hangs');
         shard.abort.abort();
       }
     }
+  }
+
+  /** Loading its code may take a thread longer than any frame. */
+  #hangMs(shard: Shard): number {
+    const isStarting = shard.ready.observe() !== shard.generation;
+    const { verifyHangMs } = this.#options;
+    return isStarting ? Math.max(verifyHangMs, START_MS_MAX) : verifyHangMs;
   }
 }
