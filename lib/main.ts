@@ -70,6 +70,7 @@ export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<Re
   process.on('uncaughtException', (error) => die(`bug: ${describe(error)}`, EXIT.internal));
   process.on('unhandledRejection', (error) => die(`bug: ${describe(error)}`, EXIT.internal));
   const clock = new SystemClock();
+  const starting = new AbortController();
   let isStopping = false;
   let firstSignalMs = 0;
   let relay: Relay | undefined;
@@ -80,8 +81,8 @@ export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<Re
     isStopping = true;
     firstSignalMs = clock.monoMs();
     writeStderr(`${signal}: stops; once more ends at once`);
-    // During the start it waits for the end of it: half a start cannot be taken back in order.
     if (relay !== undefined) stop(relay);
+    else starting.abort();
   };
   const stop = (running: Relay): void => {
     void running.stop().then((isClean) => process.exit(isClean ? EXIT.clean : EXIT.internal));
@@ -89,8 +90,10 @@ export async function serve(config: Config, seams: Seams = NO_SEAMS): Promise<Re
   process.on('SIGINT', () => onSignal('SIGINT'));
   process.on('SIGTERM', () => onSignal('SIGTERM'));
   try {
-    relay = await Relay.start(config, seams);
+    relay = await Relay.start(config, seams, starting.signal);
   } catch (error) {
+    // Taken back in order: nothing was served yet.
+    if (isStopping) process.exit(EXIT.clean);
     die(error instanceof RelayFault ? error.message : describe(error), exitCodeOf(error));
   }
   if (isStopping) stop(relay);

@@ -126,10 +126,12 @@ export class Relay {
 
   /**
    * Starts a relay. Resolves when it serves the log; ingest starts as soon as the database is
-   * there. Rejects with a `RelayFault` where it cannot run (port, directory, lock, versions).
+   * there. Rejects with a `RelayFault` where it cannot run (port, directory, lock, versions), and
+   * with an `AbortError` when `signal` ends the start; everything is taken down again by then.
    */
-  static async start(config: Config, seams: Seams = NO_SEAMS): Promise<Relay> {
+  static async start(config: Config, seams = NO_SEAMS, signal?: AbortSignal): Promise<Relay> {
     const relay = new Relay(config, seams);
+    signal?.addEventListener('abort', () => relay.#starting.abort(), { once: true });
     try {
       await relay.#start();
       return relay;
@@ -197,6 +199,7 @@ export class Relay {
     });
     const untilMs = this.#clock.monoMs() + DATABASE_PATIENCE_MS;
     for (;;) {
+      this.#starting.signal.throwIfAborted();
       try {
         await this.#database.prepare();
         return true;
@@ -245,6 +248,7 @@ export class Relay {
       problem = text;
     });
     while (state.observe() === PersistState.recovering && problem === undefined) {
+      this.#starting.signal.throwIfAborted();
       await this.#clock.sleep(POLL_MS, this.#starting.signal);
     }
     // The log may have ended before it was open: then its reason is the reason of the start.
