@@ -145,6 +145,26 @@ t.test('H138: an account that moved is the new host’s, and the old one is refu
   t.equal(court.account?.live.isUpstreamActive, true, 'H140: the old host switches nothing off');
 });
 
+t.test(
+  'H140: a move within a minute of a look-up is asked about, three times, then no more',
+  async (t) => {
+    const court = await new Court().know(new Actor('alice').found());
+    const { frame } = court.actor.make('commit');
+    // The minute's own look-up, then the three for moves; each answer still names the old host.
+    for (let i = 0; i < 4; i++) {
+      t.same(
+        court.rule(frame, { host: NEW_HOST }),
+        ['hold_identity', 'forced'],
+        `look-up ${i + 1}`,
+      );
+      await court.know(court.actor.found());
+    }
+    t.same(court.rule(frame, { host: NEW_HOST }), ['host_not_authority'], 'the budget is spent');
+    await court.clock.advance(60_000);
+    t.same(court.rule(frame, { host: NEW_HOST }), ['hold_identity', 'forced'], 'a minute later');
+  },
+);
+
 t.test('SG-7: a bad signature costs one forced look-up a minute', async (t) => {
   const court = await new Court().know(new Actor('alice').found());
   const { frame } = court.actor.make('forged');
