@@ -53,9 +53,10 @@ export async function runKillLoop(options: KillLoopOptions): Promise<KillLoopRes
     const running = fleet.run(options.eventsPerSecond, stop.signal);
     for (let kill = 0; kill < options.kills; kill++) {
       await new Promise((resolve) => setTimeout(resolve, 300 + prng.nextBelow(1200)));
-      // One time in two at a crash point, else wherever it is.
+      // One time in two at a crash point, else wherever it is. A mistake has its own bad moment,
+      // which lasts almost all the time (sabotage.ts).
       const point = prng.nextBelow(2 * CRASH_POINTS.length);
-      if (point < CRASH_POINTS.length) {
+      if (sabotage === undefined && point < CRASH_POINTS.length) {
         relay.chaos('persistCrash', point + 1);
         await relay.exited;
       } else await relay.kill();

@@ -178,17 +178,20 @@ t.test('the handle is the first at:// name that is one', async (t) => {
   }
 });
 
-t.test('a document full of bad keys costs little', async (t) => {
+t.test('of a document full of bad keys only the first candidates are looked at', async (t) => {
   const offCurve = Buffer.alloc(33, 5);
   offCurve[0] = 2;
   const bad = keyEntry(DID, multikey('k256', offCurve));
-  const verificationMethod = new Array(500).fill(bad);
-  const startMs = performance.now();
+  let looked = 0;
+  const verificationMethod = Array.from({ length: 500 }, () => ({
+    ...bad,
+    get publicKeyMultibase(): unknown {
+      looked += 1;
+      return Reflect.get(bad, 'publicKeyMultibase');
+    },
+  }));
   t.equal(parse({ verificationMethod }).identity?.key, null);
-  const fullMs = performance.now() - startMs;
-  const onceMs = performance.now();
-  for (let i = 0; i < 500; i++) parse({ verificationMethod: [bad] });
-  t.ok(fullMs < (performance.now() - onceMs) / 4, 'only the first candidates are looked at');
+  t.equal(looked, 16);
 });
 
 t.test('S39: names that every object inherits are no entries', async (t) => {
