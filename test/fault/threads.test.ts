@@ -90,10 +90,8 @@ t.test('G22 A9 main blocked for 3 s: probes answer, a line on stderr tells it', 
     const stalled = await probe(url, 2800);
     clearInterval(watch);
     t.same(stalled.statuses, [200]);
-    // On a machine that is busy with other tests calm probes are slow too.
-    const limitMs = Math.max(100, 2 * calm.p99Ms);
     t.comment(`p99 of ${stalled.count} probes ${stalled.p99Ms} ms, calm ${calm.p99Ms} ms`);
-    t.ok(stalled.p99Ms < limitMs, `p99 ${stalled.p99Ms} ms under ${limitMs} ms`);
+    t.ok(stalled.p99Ms < 100, `p99 ${stalled.p99Ms} ms, calm ${calm.p99Ms} ms`);
     t.ok(lineMs > 0 && lineMs < 3000, `the line came ${Math.round(lineMs)} ms into the stall`);
   });
 });
