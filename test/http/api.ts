@@ -175,7 +175,7 @@ export class Api {
   }
 
   /** Sends bytes, one piece after the other, and returns all that comes until the end. */
-  async raw(pieces: readonly (string | Buffer)[], pauseMs = 0): Promise<string> {
+  async raw(pieces: Iterable<string | Buffer>, pauseMs = 0): Promise<string> {
     const socket = this.socket();
     let text = '';
     socket.on('data', (data) => {

@@ -1,5 +1,6 @@
 /** What hostile or broken clients get (S11-S17, S30, D16, D17). */
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { Api, bodyOf } from './api.ts';
 
@@ -10,22 +11,27 @@ const get = (path: string, headers: readonly string[] = []): string =>
 const statusOf = (answer: string): number => Number(answer.split(' ', 2)[1]);
 const jsonOf = (answer: string): { error: string } => JSON.parse(answer.slice(answer.indexOf('{')));
 
+/** So many pieces at 20 ms are many times the limits set here: nobody gets to send them all. */
+const PIECES = 500;
+
 t.test('S11: a slow client is cut off with 408', async (t) => {
   const api = await new Api().start({ headersMsMax: 200, requestMsMax: 400, checkMs: 50 });
   t.teardown(() => api.stop());
-  const startMs = performance.now();
-  const [headers, body] = await Promise.all([
-    api.raw(['GET / HTTP/1.1\r\nHost: x\r\nX-A: ', ...Array(100).fill('a')], 20),
-    api.raw(
-      [
-        `POST ${CRAWL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{`,
-        ...Array(100).fill(' '),
-      ],
-      20,
-    ),
+  const post = `POST ${CRAWL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n`;
+  const slow = async (head: string, piece: string) => {
+    let sent = 0;
+    const pieces = function* (): Generator<string> {
+      yield head;
+      for (; sent < PIECES; sent++) yield piece;
+    };
+    return { answer: await api.raw(pieces(), 20), isCutOff: sent < PIECES };
+  };
+  const ends = await Promise.all([
+    slow('GET / HTTP/1.1\r\nHost: x\r\nX-A: ', 'a'),
+    slow(`${post}Content-Length: ${2 * PIECES}\r\n\r\n{`, ' '),
   ]);
-  t.ok(performance.now() - startMs < 2500);
-  for (const answer of [headers, body]) {
+  for (const { answer, isCutOff } of ends) {
+    t.ok(isCutOff, 'while it was still sending');
     t.equal(statusOf(answer), 408);
     t.equal(jsonOf(answer).error, 'InvalidRequest');
     t.match(answer, /Server: skyrelay \(atproto-relay\)/i);
@@ -33,12 +39,18 @@ t.test('S11: a slow client is cut off with 408', async (t) => {
 });
 
 t.test('S11: headers have a shorter limit than the whole request', async (t) => {
-  const api = await new Api().start({ headersMsMax: 150, requestMsMax: 10_000, checkMs: 50 });
+  const api = await new Api().start({ headersMsMax: 150, requestMsMax: 60_000, checkMs: 50 });
   t.teardown(() => api.stop());
-  const startMs = performance.now();
+  const body = api.socket();
+  let isBodyCut = false;
+  body.on('close', () => {
+    isBodyCut = true;
+  });
+  body.write(`POST ${CRAWL} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{`);
   const answer = await api.raw(['GET / HTTP/1.1\r\nHost: x\r\nX-A: ']);
   t.equal(statusOf(answer), 408);
-  t.ok(performance.now() - startMs < 5000);
+  t.equal(isBodyCut, false, 'who began before and owes only the body has more time');
+  body.destroy();
 });
 
 t.test('S12: long targets, large and many headers: 431', async (t) => {
@@ -178,37 +190,37 @@ t.test('S16: too many requests of one address: 429 with Retry-After', async (t) 
 t.test('S14: connections of one address are bounded, those of a proxy are not', async (t) => {
   const api = await new Api().start({ connectionsPerAddressMax: 3 });
   t.teardown(() => api.stop());
-  const open = async (port: number) => {
+  /** The socket once it has got an answer, or undefined when it was closed without one. */
+  const open = async (port: number): Promise<Socket | undefined> => {
     const socket = connect(port, '127.0.0.1');
     socket.on('error', () => {});
-    let isClosed = false;
-    socket.on('close', () => {
-      isClosed = true;
-    });
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    return { socket, isClosed: () => isClosed };
+    const { promise, resolve } = Promise.withResolvers<Socket | undefined>();
+    socket.once('data', () => resolve(socket));
+    socket.once('close', () => resolve(undefined));
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    return await promise;
   };
-  const sockets = [];
-  for (let i = 0; i < 5; i++) sockets.push(await open(api.port));
-  t.same(
-    sockets.map(({ isClosed }) => isClosed()),
-    [false, false, false, true, true],
-  );
-  for (const { socket } of sockets) socket.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 30));
-  t.equal((await api.call('/')).status, 200, 'places are given back');
+  const openFive = async (port: number): Promise<(Socket | undefined)[]> => {
+    const sockets = [];
+    for (let i = 0; i < 5; i++) sockets.push(await open(port));
+    return sockets;
+  };
+  const isOpen = (socket: Socket | undefined): boolean => socket !== undefined;
+  const sockets = await openFive(api.port);
+  t.same(sockets.map(isOpen), [true, true, true, false, false]);
+  for (const socket of sockets) socket?.destroy();
+  let again = await open(api.port);
+  for (; again === undefined; again = await open(api.port)) await sleep(10);
+  t.ok(again, 'places are given back');
+  again.destroy();
   const behind = await new Api().start({
     connectionsPerAddressMax: 3,
     trustedProxies: ['127.0.0.1'],
   });
   t.teardown(() => behind.stop());
-  const proxied = [];
-  for (let i = 0; i < 5; i++) proxied.push(await open(behind.port));
-  t.same(
-    proxied.map(({ isClosed }) => isClosed()),
-    [false, false, false, false, false],
-  );
-  for (const { socket } of proxied) socket.destroy();
+  const proxied = await openFive(behind.port);
+  t.same(proxied.map(isOpen), [true, true, true, true, true]);
+  for (const socket of proxied) socket?.destroy();
 });
 
 t.test('S30: only a websocket GET of exactly this path is an upgrade', async (t) => {
@@ -262,22 +274,26 @@ t.test('a handler that never answers is given up', async (t) => {
 });
 
 t.test('stop(): no new connections, busy ones get a moment', async (t) => {
-  let release: () => void = () => {};
+  const { promise: done, resolve: release } = Promise.withResolvers<{
+    status: number;
+    text: string;
+  }>();
+  const { promise: isBusy, resolve: noteBusy } = Promise.withResolvers<void>();
   const slow = {
     method: 'GET',
     path: '/slow',
-    handle: () =>
-      new Promise<{ status: number; text: string }>((resolve) => {
-        release = () => resolve({ status: 200, text: 'done' });
-      }),
+    handle: () => {
+      noteBusy();
+      return done;
+    },
   } as const;
   const api = await new Api().start({}, [slow]);
   const idle = api.socket();
   await new Promise((resolve) => idle.once('connect', resolve));
   const pending = api.call('/slow', { headers: { connection: 'close' } });
-  await new Promise((resolve) => setTimeout(resolve, 50));
-  const stopped = api.server.stop(2000);
-  setTimeout(() => release(), 50);
+  await isBusy;
+  const stopped = api.server.stop(60_000);
+  setTimeout(() => release({ status: 200, text: 'done' }), 50);
   t.equal(await (await pending).text(), 'done');
   await stopped;
   await t.rejects(api.call('/'), 'nobody listens any more');
