@@ -1,13 +1,26 @@
 /**
  * One simulated PDS: a real HTTP listener with `describeServer` and a real websocket stream with
  * its own seq, a backlog, and cursors that it honours. Everything it ever sent is kept as truth.
+ * It can misbehave as well: any message in any form, cursors ignored, numbers begun anew.
  */
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
 import { errorFrame } from './event-frames.ts';
 
-export type SentFrame = { readonly seq: number; readonly did: string; readonly bytes: Buffer };
+/**
+ * `wire`: the bytes are websocket frames already, whole or in pieces, and go to the socket as they
+ * are.
+ */
+export type MessageForm = 'binary' | 'text' | 'wire';
+export type SentFrame = {
+  readonly seq: number;
+  readonly did: string;
+  readonly bytes: Buffer;
+  /** `binary` by default. */
+  readonly form?: MessageForm;
+};
 
 /** Bytes a slow reader may leave in our socket before we wait for it. */
 const BUFFERED_BYTES_MAX = 4 * 1024 * 1024;
@@ -15,13 +28,20 @@ const FRAMES_PER_TURN = 200;
 
 class Reader {
   readonly socket: WebSocket;
+  readonly #wire: Duplex;
   /** Index into the host's history of what is sent next. */
   next: number;
   isPumping = false;
 
-  constructor(socket: WebSocket, next: number) {
+  constructor(socket: WebSocket, wire: Duplex, next: number) {
     this.socket = socket;
+    this.#wire = wire;
     this.next = next;
+  }
+
+  send(bytes: Buffer, form: MessageForm = 'binary'): void {
+    if (form === 'wire') this.#wire.write(bytes);
+    else this.socket.send(bytes, { binary: form === 'binary' });
   }
 }
 
@@ -37,6 +57,8 @@ export class FleetHost {
   readonly #poison = new Set<number>();
   /** Called with every frame that joins the stream; poison is what no relay may pass on. */
   onSend: (frame: SentFrame, isPoison: boolean) => void = () => {};
+  /** Everybody gets all that is kept, whatever the cursor. */
+  isIgnoringCursors = false;
   #port = 0;
 
   private constructor(name: string, seqStart: number) {
@@ -49,7 +71,9 @@ export class FleetHost {
       response.end(JSON.stringify(isDescribe ? body : { error: 'NotFound' }));
     });
     this.#server.on('upgrade', (request, socket, head) => {
-      this.#sockets.handleUpgrade(request, socket, head, (ws) => this.#onOpen(ws, request));
+      this.#sockets.handleUpgrade(request, socket, head, (ws) => {
+        this.#onOpen(ws, socket, request);
+      });
     });
   }
 
@@ -84,20 +108,30 @@ export class FleetHost {
     return this.#seq;
   }
 
+  /** The seq of the event that is sent next will be `seq`, or above. */
+  skipTo(seq: number): void {
+    this.#seq = seq - 1;
+  }
+
   /** What a relay must pass on. */
   get truth(): SentFrame[] {
     return this.sent.filter((frame) => !this.#poison.has(frame.seq));
   }
 
   /** Adds a frame to the stream that no relay may pass on. */
-  sendPoison(did: string, seq: number, bytes: Buffer): void {
+  sendPoison(did: string, seq: number, bytes: Buffer, form: MessageForm = 'binary'): void {
     this.#poison.add(seq);
-    this.send(did, seq, bytes);
+    this.send(did, seq, bytes, form);
+  }
+
+  /** A message that is no part of the stream: only who is connected now gets it, once. */
+  sendOnce(bytes: Buffer, form: MessageForm = 'binary'): void {
+    for (const reader of this.#readers) reader.send(bytes, form);
   }
 
   /** Adds an event to the stream. */
-  send(did: string, seq: number, bytes: Buffer): void {
-    const frame = { seq, did, bytes };
+  send(did: string, seq: number, bytes: Buffer, form: MessageForm = 'binary'): void {
+    const frame: SentFrame = form === 'binary' ? { seq, did, bytes } : { seq, did, bytes, form };
     this.sent.push(frame);
     this.onSend(frame, this.#poison.has(seq));
     for (const reader of this.#readers) this.#pump(reader);
@@ -121,21 +155,25 @@ export class FleetHost {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  #onOpen(socket: WebSocket, request: IncomingMessage): void {
+  #onOpen(socket: WebSocket, wire: Duplex, request: IncomingMessage): void {
     const text = new URL(request.url ?? '/', 'http://x').searchParams.get('cursor');
     const cursor = text === null ? undefined : Number(text);
     this.cursorsSeen.push(cursor);
-    if (cursor !== undefined && cursor > this.#seq) {
+    if (cursor !== undefined && cursor > this.#seq && !this.isIgnoringCursors) {
       socket.send(errorFrame('FutureCursor', 'Cursor in the future.'));
       socket.close(1008);
       return;
     }
-    const next = cursor === undefined ? this.sent.length : this.#indexAfter(cursor);
-    const reader = new Reader(socket, next);
+    const reader = new Reader(socket, wire, this.#firstIndex(cursor));
     this.#readers.add(reader);
     socket.on('close', () => this.#readers.delete(reader));
     socket.on('error', () => {});
     this.#pump(reader);
+  }
+
+  #firstIndex(cursor: number | undefined): number {
+    if (this.isIgnoringCursors) return 0;
+    return cursor === undefined ? this.sent.length : this.#indexAfter(cursor);
   }
 
   #indexAfter(cursor: number): number {
@@ -156,7 +194,7 @@ export class FleetHost {
       const frame = this.sent[reader.next];
       if (frame === undefined || socket.readyState !== WebSocket.OPEN) return;
       if (socket.bufferedAmount > BUFFERED_BYTES_MAX) break;
-      socket.send(frame.bytes);
+      reader.send(frame.bytes, frame.form);
       reader.next += 1;
     }
     reader.isPumping = true;

@@ -140,6 +140,18 @@ export class SignedRepo {
     };
   }
 
+  /** The same account in the same state, with a history of its own from here on. */
+  fork(): SignedRepo {
+    const fork = new SignedRepo({ did: this.did, seed: '' });
+    fork.keypair = this.keypair;
+    fork.tree = this.tree;
+    fork.rev = this.rev;
+    fork.commitCid = this.commitCid;
+    fork.#commitBlock = this.#commitBlock;
+    fork.#micros = this.#micros;
+    return fork;
+  }
+
   /** Another key from now on; the DID document has to follow. */
   rotateKey(seed: string, curve: Curve = this.keypair.curve): void {
     this.keypair = new Keypair(curve, seed);

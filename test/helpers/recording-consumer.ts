@@ -43,6 +43,8 @@ export class RecordingConsumer {
   #socket: WebSocket | undefined;
   #isStopped = false;
   connectCount = 0;
+  /** Called with every event as it came. */
+  onFrame: (frame: Buffer, received: Received) => void = () => {};
 
   /** `url` is asked at every connect: a restarted relay has another port. */
   constructor(url: () => string, cursor?: number) {
@@ -82,5 +84,6 @@ export class RecordingConsumer {
     const last = this.received.at(-1)?.seq ?? 0;
     if (last > 0 && got.seq !== last + 1) this.violations.push(`seq ${got.seq} after ${last}`);
     this.received.push(got);
+    this.onFrame(data, got);
   }
 }

@@ -1,0 +1,37 @@
+/** docs/VERDICTS.md is whole, and every row of it says that we got what we expect. */
+import t from 'tap';
+import { REJECTS } from '../../lib/reject/codes.ts';
+import { readRows } from './table.ts';
+
+const CASES = 173;
+const rows = readRows();
+
+t.test('H1 … H173 have one row each, in order', async (t) => {
+  t.same(
+    rows.map((row) => row.id),
+    Array.from({ length: CASES }, (_, index) => `H${index + 1}`),
+  );
+});
+
+t.test('what we got is what we expect', async (t) => {
+  for (const row of rows) t.equal(row.got, row.expected, row.id);
+});
+
+t.test('every reject code in a verdict exists', async (t) => {
+  for (const { id, expected } of rows) {
+    const codes = expected.match(/(?<=\b(?:DROP|STRIKE|IGNORE) )[a-z_]+/g) ?? [];
+    for (const code of codes) t.ok(Object.hasOwn(REJECTS, code), `${id}: ${code}`);
+  }
+});
+
+/** `DROP(car)` and `DROP commit_car_bad` are the same word, `PASS*` is `PASS changed`. */
+function wordOf(verdict: string): string {
+  return /^[A-Z]+\*?/.exec(verdict.replace(/^PASS changed/, 'PASS*'))?.[0] ?? verdict;
+}
+
+t.test('a verdict that is not the one of the catalogue names its decision', async (t) => {
+  for (const { id, specVerdict, expected, deviation = '' } of rows) {
+    if (wordOf(specVerdict) === wordOf(expected)) continue;
+    t.match(deviation, /^\[ADR \d{4}\]\(adr\//, `${id}: ${specVerdict}, ${expected}`);
+  }
+});
