@@ -5,9 +5,11 @@
  */
 import { SystemClock } from './base/clock.ts';
 import { errorText, RelayFault } from './base/fault.ts';
+import { runLogCommand } from './cli/log-command.ts';
 import { processEnvironment } from './config/environment.ts';
 import { configHelp } from './config/help.ts';
 import type { Config } from './config/keys.ts';
+import { deriveLimits } from './config/limits.ts';
 import { describeConfig, loadConfig } from './config/load.ts';
 import { writeStderr } from './logging/stderr.ts';
 import { Relay } from './relay.ts';
@@ -18,6 +20,7 @@ import { VERSION } from './threads/version.ts';
 const USAGE = `skyrelay ${VERSION}: an AT Protocol relay
 
 Usage: skyrelay [serve]        run the relay; settings come from the environment
+       skyrelay log …          check, look into and follow the event log; log --help says more
        skyrelay --help         this text
        skyrelay --version
 
@@ -61,7 +64,6 @@ function readConfig(): Config {
     process.exit(EXIT.config);
   }
   for (const warning of loaded.warnings) writeStderr(warning);
-  for (const line of describeConfig(loaded.config)) writeStderr(`setting ${line}`);
   return loaded.config;
 }
 
@@ -108,6 +110,14 @@ function describe(error: unknown): string {
 }
 
 if (import.meta.main) {
-  readArguments(process.argv.slice(2));
-  await serve(readConfig());
+  const args = process.argv.slice(2);
+  if (args[0] === 'log') {
+    const { logDir } = deriveLimits(readConfig());
+    process.exitCode = await runLogCommand(args.slice(1), logDir);
+  } else {
+    readArguments(args);
+    const config = readConfig();
+    for (const line of describeConfig(config)) writeStderr(`setting ${line}`);
+    await serve(config);
+  }
 }

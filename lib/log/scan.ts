@@ -58,6 +58,9 @@ export type SegmentScan = {
 const SEARCH_BYTES = MiB;
 const CRC_FIELD_AT = BATCH_HEADER_BYTES - 4;
 
+/** Sees each valid batch with its body (rows and frames), which is gone afterwards. */
+export type BatchVisitor = (header: BatchHeader, body: Buffer) => void;
+
 /**
  * Reads all batches of a segment, CRCs included. `version` or `kind`: whole, but written by a
  * version that we do not know (G27).
@@ -65,6 +68,7 @@ const CRC_FIELD_AT = BATCH_HEADER_BYTES - 4;
 export function* scanSegment(
   segment: SegmentHeader,
   fileBytes: number,
+  onBatch?: BatchVisitor,
 ): Scan<SegmentScan | 'version' | 'kind'> {
   const found: SegmentScan = {
     damages: [],
@@ -81,7 +85,7 @@ export function* scanSegment(
     const verdict = yield* headerVerdict(segment, start, fileBytes, header);
     if (verdict === 'version') return verdict;
     if (verdict === 'ok' && continues(header, found.nextSeq, found.lastCrc)) {
-      const body = yield* bodyVerdict(segment, header, fileBytes);
+      const body = yield* bodyVerdict(segment, header, fileBytes, onBatch);
       if (body === 'kind') return body;
       if (body === 'ok') {
         found.lastBatch = { byteOffset: start, bytes: header.byteEnd - start };
@@ -141,13 +145,16 @@ function* bodyVerdict(
   segment: SegmentHeader,
   header: BatchHeader,
   byteEnd: number,
+  onBatch?: BatchVisitor,
 ): Scan<'ok' | 'bad' | 'kind'> {
   if (header.byteEnd > byteEnd) return 'bad';
   const { count, bodyBytes } = header;
   const byteOffset = header.byteOffset + BATCH_HEADER_BYTES;
   const bytes = yield { byteOffset, bytes: bodyBytes };
   if (bodyCrc(bytes, 0, bodyBytes, segment) !== header.bodyCrc) return 'bad';
-  return tableVerdict(bytes, 0, count, bodyBytes);
+  const verdict = tableVerdict(bytes, 0, count, bodyBytes);
+  if (verdict === 'ok') onBatch?.(header, bytes);
+  return verdict;
 }
 
 /** A valid batch behind a bad place. */
