@@ -16,7 +16,7 @@ const CASES: readonly Case[] = [
   ['AC-13, H156: inactive without a reason', null, false, null, false, null],
   ['AC-2, H156: a status nobody knows', null, false, 'frozen', false, 'frozen'],
   ['AC-2, H156: active wins over its status', null, true, 'takendown', true, 'takendown'],
-  ['AC-2: active and desynchronized', null, true, 'desynchronized', true, 'desynchronized'],
+  ['CH-8, AC-2: active and desynchronized', null, true, 'desynchronized', true, 'desynchronized'],
   ['A44, H157: takedown wins over active', 'takendown', true, null, false, 'takendown'],
   ['AC-4: takedown wins over another reason', 'takendown', false, 'deleted', false, 'takendown'],
   ['AC-4: suspension', 'suspended', true, null, false, 'suspended'],

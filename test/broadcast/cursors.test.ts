@@ -3,29 +3,32 @@ import t from 'tap';
 import { encodeErrorFrame, encodeInfoFrame } from '../../lib/wire/control.ts';
 import { Client, until, World } from './world.ts';
 
-t.test('H160, G5, G6: no cursor, head, 0, inside, every one of them', async (t) => {
-  const world = await new World({ tailBytes: 64 * 1024 }).listen();
-  t.teardown(() => world.stop());
-  // 300 events of 1 KB: the tail ring holds the last sixty or so, the rest is only in the log.
-  for (let i = 0; i < 60; i++) world.append(5, 1000);
-  world.retire(21);
-  const cursors = [20, 21, 22, 100, 239, 240, 241, 242, 290, 295, 298, 299, 300];
-  const clients = cursors.map((cursor) => new Client(world.port, `?cursor=${cursor}`));
-  const live = new Client(world.port);
-  const all = new Client(world.port, '?cursor=0');
-  await Promise.all([...clients, live, all].map((client) => client.open()));
-  world.append(7, 1000);
-  await until(() => [...clients, live, all].every((client) => client.lastSeq === 307));
-  cursors.forEach((cursor, i) => {
-    t.same(clients[i]?.faults(cursor + 1, 307), [], `cursor ${cursor} is exclusive`);
-    t.equal(clients[i]?.messages.length, 0, 'no info frame');
-  });
-  t.same(live.faults(301, 307), [], 'no cursor: from the head');
-  t.same(all.faults(21, 307), [], 'cursor 0: the oldest');
-  t.equal(all.messages.length, 0, 'and no info frame (A3)');
-});
+t.test(
+  'SQ-5, SQ-7, SQ-9, H160, G5, G6: no cursor, head, 0, inside, every one of them',
+  async (t) => {
+    const world = await new World({ tailBytes: 64 * 1024 }).listen();
+    t.teardown(() => world.stop());
+    // 300 events of 1 KB: the tail ring holds the last sixty or so, the rest is only in the log.
+    for (let i = 0; i < 60; i++) world.append(5, 1000);
+    world.retire(21);
+    const cursors = [20, 21, 22, 100, 239, 240, 241, 242, 290, 295, 298, 299, 300];
+    const clients = cursors.map((cursor) => new Client(world.port, `?cursor=${cursor}`));
+    const live = new Client(world.port);
+    const all = new Client(world.port, '?cursor=0');
+    await Promise.all([...clients, live, all].map((client) => client.open()));
+    world.append(7, 1000);
+    await until(() => [...clients, live, all].every((client) => client.lastSeq === 307));
+    cursors.forEach((cursor, i) => {
+      t.same(clients[i]?.faults(cursor + 1, 307), [], `cursor ${cursor} is exclusive`);
+      t.equal(clients[i]?.messages.length, 0, 'no info frame');
+    });
+    t.same(live.faults(301, 307), [], 'no cursor: from the head');
+    t.same(all.faults(21, 307), [], 'cursor 0: the oldest');
+    t.equal(all.messages.length, 0, 'and no info frame (A3)');
+  },
+);
 
-t.test('H160: a cursor older than the window gets OutdatedCursor first', async (t) => {
+t.test('SQ-8, H160: a cursor older than the window gets OutdatedCursor first', async (t) => {
   const world = await new World().listen();
   t.teardown(() => world.stop());
   world.append(50);
@@ -39,21 +42,24 @@ t.test('H160: a cursor older than the window gets OutdatedCursor first', async (
   t.equal(world.metrics.read('relay_broadcast_outdated_cursors_total'), 1);
 });
 
-t.test('H159: a cursor above the head gets FutureCursor, then 1008', async (t) => {
-  const world = await new World().listen();
-  t.teardown(() => world.stop());
-  world.append(50);
-  for (const cursor of [51, Number.MAX_SAFE_INTEGER]) {
-    const client = new Client(world.port, `?cursor=${cursor}`);
-    await client.closed;
-    t.equal(client.closeCode, 1008);
-    t.equal(client.closeReason, 'FutureCursor');
-    t.same(client.seqs, []);
-    t.same(client.messages, [encodeErrorFrame('FutureCursor', 'the cursor is in the future')]);
-  }
-  await until(() => world.hub.size === 0);
-  t.equal(world.metrics.read('relay_broadcast_consumer_ends_total:future_cursor'), 2);
-});
+t.test(
+  'FR-3, FR-9, SQ-6, H159: a cursor above the head gets FutureCursor, then 1008',
+  async (t) => {
+    const world = await new World().listen();
+    t.teardown(() => world.stop());
+    world.append(50);
+    for (const cursor of [51, Number.MAX_SAFE_INTEGER]) {
+      const client = new Client(world.port, `?cursor=${cursor}`);
+      await client.closed;
+      t.equal(client.closeCode, 1008);
+      t.equal(client.closeReason, 'FutureCursor');
+      t.same(client.seqs, []);
+      t.same(client.messages, [encodeErrorFrame('FutureCursor', 'the cursor is in the future')]);
+    }
+    await until(() => world.hub.size === 0);
+    t.equal(world.metrics.read('relay_broadcast_consumer_ends_total:future_cursor'), 2);
+  },
+);
 
 t.test('H159: a commit that the hub has not polled yet is no future', async (t) => {
   const world = await new World().listen();

@@ -104,7 +104,7 @@ t.test('G20, G26: many stalled consumers hold one piece each', async (t) => {
   await until(() => world.hub.size === 0);
 });
 
-t.test('H164: one that drains in the end still reads why', async (t) => {
+t.test('FR-9, SQ-15, H164: one that drains in the end still reads why', async (t) => {
   const hub = { stallMsMax: 100, closeMsMax: 3000, sweepMs: 20 };
   const world = await new World({ hub, tailBytes: MiB }).listen();
   t.teardown(() => world.stop());
@@ -198,7 +198,7 @@ t.test('S31: who answers no ping is ended after two of them', async (t) => {
   good.ws.terminate();
 });
 
-t.test('H163, S29: what clients send is ignored, within a budget', async (t) => {
+t.test('FR-8, H163, S29: what clients send is ignored, within a budget', async (t) => {
   const world = await new World({ hub: { sweepMs: 20 } }).listen();
   t.teardown(() => world.stop());
   const polite = await new Client(world.port).open();
@@ -251,7 +251,7 @@ t.test('S25, S28: floods of pings and fragments are cut off', async (t) => {
   t.equal(world.metrics.read('relay_broadcast_consumer_ends_total:protocol'), 3);
 });
 
-t.test('C8, S14: caps in total and per address, before the 101', async (t) => {
+t.test('FR-13, C8, S14: caps in total and per address, before the 101', async (t) => {
   let address = '192.0.2.1';
   const admission = { consumersMax: 5, consumersPerAddressMax: 3 };
   const world = await new World({ admission, address: () => address }).listen();

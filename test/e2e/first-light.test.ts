@@ -5,7 +5,7 @@ import { RecordingConsumer } from '../helpers/recording-consumer.ts';
 import { RelayProcess } from '../helpers/relay-process.ts';
 import { checkSame, checkStream, eventually } from '../helpers/stream-checker.ts';
 
-t.test('G2 G3 G5 G9 a fleet of five hosts under load', { timeout: 60_000 }, async (t) => {
+t.test('SQ-14 G2 G3 G5 G9 a fleet of five hosts under load', { timeout: 60_000 }, async (t) => {
   const fleet = await Fleet.start({ hostCount: 5, accountsPerHost: 10, seed: 1 });
   const relay = await RelayProcess.start({ env: { RELAY_PLC_HOST: fleet.directory.url } });
   t.teardown(async () => {

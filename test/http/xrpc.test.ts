@@ -123,7 +123,7 @@ t.test('listRepos: active ones with a commit; an inactive page is no end', async
   t.same(body, { repos: [{ did, head, rev, active: true, status: 'throttled' }] });
 });
 
-t.test('H171: getRepoStatus and getLatestCommit', async (t) => {
+t.test('CH-6, AC-11, AC-13, H171: getRepoStatus and getLatestCommit', async (t) => {
   const api = await new Api().start();
   t.teardown(() => api.stop());
   const { rev, commitCid } = account();
@@ -178,7 +178,7 @@ t.test('H171: getRepoStatus and getLatestCommit', async (t) => {
   }
 });
 
-t.test('H172, S18: getRepo points to the stored host and nowhere else', async (t) => {
+t.test('AC-11, H172, S18: getRepo points to the stored host and nowhere else', async (t) => {
   const api = await new Api().start();
   t.teardown(() => api.stop());
   api.accounts[0] = account();
@@ -282,7 +282,7 @@ t.test("requestCrawl: the desk's refusals keep name, status and Retry-After", as
   }
 });
 
-t.test('H162, FR-2: subscribeRepos without an upgrade', async (t) => {
+t.test('FR-16, H162, FR-2: subscribeRepos without an upgrade', async (t) => {
   const api = await new Api().start();
   t.teardown(() => api.stop());
   const get = await api.call(`${SYNC}subscribeRepos?cursor=1`);

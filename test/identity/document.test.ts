@@ -47,7 +47,7 @@ t.test('a document that is no object', async (t) => {
   }
 });
 
-t.test('H142: no PDS, wrong type, wrong endpoint', async (t) => {
+t.test('HO-2, H142: no PDS, wrong type, wrong endpoint', async (t) => {
   const cases: readonly (readonly [fault: string, service: unknown])[] = [
     ['missing', []],
     ['missing', undefined],
@@ -117,7 +117,7 @@ t.test('the first valid PDS entry wins', async (t) => {
   t.match(parse({ service }), { identity: { pdsHost: 'right.com' }, pdsFault: null });
 });
 
-t.test('H145: two #atproto entries, the first broken: the second is used', async (t) => {
+t.test('SG-5, H145: two #atproto entries, the first broken: the second is used', async (t) => {
   const bytes = newKey('p256');
   const verificationMethod = [
     keyEntry(DID, 'zBroken0'),
@@ -127,7 +127,7 @@ t.test('H145: two #atproto entries, the first broken: the second is used', async
   t.same(parse({ verificationMethod }).identity?.key, { curve: 'p256', bytes });
 });
 
-t.test('H146: an entry with a foreign controller is ignored', async (t) => {
+t.test('SG-5, H146: an entry with a foreign controller is ignored', async (t) => {
   const foreign = keyEntry(DID, multikey('k256', newKey('k256')), { controller: OTHER_DID });
   const own = keyEntry(DID, multikey('k256', KEY));
   t.match(parse({ verificationMethod: [foreign] }), {
@@ -166,7 +166,7 @@ t.test('SG-6: a document in the old form', async (t) => {
   t.same(parse({ verificationMethod: [old] }).identity?.key, { curve: 'k256', bytes: KEY });
 });
 
-t.test('the handle is the first at:// name that is one', async (t) => {
+t.test('ID-3: the handle is the first at:// name that is one', async (t) => {
   const cases: readonly (readonly [handle: string | null, aliases: unknown])[] = [
     ['bob.example.com', ['https://x.com', 'at://', 'at://no', 'at://Bob.Example.com', 'at://c.d']],
     [null, ['at://a_b.com', 'at://did:plc:x', 'at://a.com/x', 7, null]],

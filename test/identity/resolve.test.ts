@@ -74,7 +74,7 @@ t.test('DD-7, H147: 404 is unknown, 410 of the directory is a tombstone', async 
   t.same(gone, { kind: 'not_found', did: host.did }, 'a web host cannot declare an account dead');
 });
 
-t.test('H144: a document for somebody else', async (t) => {
+t.test('DD-6, H144: a document for somebody else', async (t) => {
   const plc = await web(t, (_, response) => response.end(JSON.stringify(documentOf(OTHER_DID))));
   const { resolver } = setUp(t, plc);
   t.same(await resolver.resolve(DID), { kind: 'document_bad', did: DID, why: 'id_mismatch' });
@@ -160,7 +160,7 @@ t.test('D38, S8: so many at once, so many waiting, the rest is told to come back
   t.equal(resolver.runningCount, 0);
 });
 
-t.test('S8: the rate to the directory is bounded', async (t) => {
+t.test('LM-11, S8: the rate to the directory is bounded', async (t) => {
   const plc = await directory(t);
   const plcLane = { concurrencyMax: 50, ratePerSecond: 50, burst: 10 };
   const { resolver } = setUp(t, plc, { plcLane });

@@ -19,7 +19,7 @@ function world(options: Partial<ConstructorParameters<typeof World>[0]> = {}) {
   return { sim, disk, world: new World({ disk, ...options }).start() };
 }
 
-t.test('G4: write, fdatasync, then one store shows it; nothing before that', async (t) => {
+t.test('SQ-4, G4: write, fdatasync, then one store shows it; nothing before that', async (t) => {
   const steps: string[] = [];
   const { disk, world: it } = world();
   it.onPoint = (point) => steps.push(point);
@@ -44,7 +44,7 @@ t.test('G4: write, fdatasync, then one store shows it; nothing before that', asy
   t.equal(it.view.lastSeq, 2);
 });
 
-t.test('G4: at no crash point before the store is anything visible', async (t) => {
+t.test('SQ-4, G4: at no crash point before the store is anything visible', async (t) => {
   const seen: (readonly [string, number])[] = [];
   const { world: it } = world();
   it.onPoint = (point) => {

@@ -117,21 +117,24 @@ t.test(
   },
 );
 
-t.test('G1: a higher floor starts a segment of its own and readers pass the gap', async (t) => {
-  const { disk, world } = build(3);
-  const again = new World({ disk, nextSeqMin: 1_000_000, saltSeed: 3 }).start();
-  t.equal(again.log.nextSeq, 1_000_000);
-  again.offer(Buffer.from('after the jump'));
-  again.poll();
-  const { reader } = reopen(disk);
-  for (const cursor of [0, 2, 3, 4, 999_999]) {
-    const found = await readAll(reader, cursor);
-    const wanted = [1, 2, 3, 1_000_000].filter((seq) => seq > cursor);
-    t.same([...found.keys()], wanted, `cursor ${cursor}`);
-  }
-  t.equal(world.published.size, 3);
-  t.equal(reopen(disk, { nextSeqMin: 5 }).writer.nextSeq, 1_000_001, 'never back');
-});
+t.test(
+  'SQ-10, G1: a higher floor starts a segment of its own and readers pass the gap',
+  async (t) => {
+    const { disk, world } = build(3);
+    const again = new World({ disk, nextSeqMin: 1_000_000, saltSeed: 3 }).start();
+    t.equal(again.log.nextSeq, 1_000_000);
+    again.offer(Buffer.from('after the jump'));
+    again.poll();
+    const { reader } = reopen(disk);
+    for (const cursor of [0, 2, 3, 4, 999_999]) {
+      const found = await readAll(reader, cursor);
+      const wanted = [1, 2, 3, 1_000_000].filter((seq) => seq > cursor);
+      t.same([...found.keys()], wanted, `cursor ${cursor}`);
+    }
+    t.equal(world.published.size, 3);
+    t.equal(reopen(disk, { nextSeqMin: 5 }).writer.nextSeq, 1_000_001, 'never back');
+  },
+);
 
 t.test('an empty log starts at the floor', async (t) => {
   t.equal(reopen(new SimDisk()).writer.nextSeq, 1);

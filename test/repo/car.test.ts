@@ -47,13 +47,13 @@ t.test('CA-1, CA-2: blocks are found by CID, the root is the first root', async 
   t.ok(index.isIntact());
 });
 
-t.test('H67: blocks in any order', async (t) => {
+t.test('CA-3, H67: blocks in any order', async (t) => {
   const { index, verdict } = load(encodeCar([ROOT.cid], [B, A, ROOT]));
   t.equal(verdict, 'ok');
   t.equal(index.findRoot(), 2);
 });
 
-t.test('H66: further roots are allowed', async (t) => {
+t.test('CA-2, H66: further roots are allowed', async (t) => {
   const { index, verdict } = load(encodeCar([ROOT.cid, A.cid], [ROOT]));
   t.equal(verdict, 'ok');
   t.equal(index.rootCid, ROOT.cid);
@@ -65,7 +65,7 @@ t.test('H64: a root that is not among the blocks', async (t) => {
   t.equal(index.findRoot(), -1);
 });
 
-t.test('H71: the same block twice', async (t) => {
+t.test('CA-3, H71: the same block twice', async (t) => {
   const car = encodeCar([ROOT.cid], [ROOT, A, ROOT, A]);
   const { index, verdict } = load(car);
   t.equal(verdict, 'ok');
@@ -95,7 +95,7 @@ t.test('A36: a raw block is a block, an empty one too', async (t) => {
   t.ok(index.isIntact());
 });
 
-t.test('H62: header length', async (t) => {
+t.test('CA-1, H62: header length', async (t) => {
   const car = encodeCar([ROOT.cid], [ROOT]);
   const rest = car.subarray(1);
   const lengths: Record<string, Buffer> = {
@@ -114,7 +114,7 @@ t.test('H62: header length', async (t) => {
   t.equal(load(Buffer.alloc(0)).verdict, 'commit_car_bad', 'nothing at all');
 });
 
-t.test('H63: version and roots', async (t) => {
+t.test('CA-1, H63: version and roots', async (t) => {
   const link = new DrislWriter().link(ROOT.cid).done();
   const one = header().array(1).raw(link).text('version').integer(1).done();
   t.equal(load(withHeader(one)).verdict, 'ok');
@@ -147,7 +147,7 @@ t.test('H63: version and roots', async (t) => {
   t.equal(load(withHeader(unknown)).verdict, 'ok', 'unknown header keys are allowed');
 });
 
-t.test('H69: sections', async (t) => {
+t.test('CA-1, H69: sections', async (t) => {
   const car = encodeCar([ROOT.cid], [ROOT, A]);
   const bad: Record<string, Buffer> = {
     'garbage after': Buffer.concat([car, Buffer.from('garbage')]),
@@ -168,7 +168,7 @@ t.test('H69: sections', async (t) => {
   t.equal(load(bare).verdict, 'ok', 'a section of 36 is an empty block');
 });
 
-t.test('H70: blocks under other CIDs', async (t) => {
+t.test('CD-1, H70: blocks under other CIDs', async (t) => {
   const digest = A.cid.slice(4);
   const bad = {
     'sha-512': `\x01\x71\x13\x40${digest}${digest}`,
@@ -184,16 +184,19 @@ t.test('H70: blocks under other CIDs', async (t) => {
   }
 });
 
-t.test('H73, S36: at most 10,000 blocks, found and hashed in bounded time', async (t) => {
-  const blocks = Array.from({ length: CAR_BLOCKS_MAX - 1 }, (_, i) => block(`${i}`));
-  const { index, verdict } = load(encodeCar([ROOT.cid], [ROOT, ...blocks]));
-  t.equal(verdict, 'ok');
-  const isFound = ({ cid }: Block): boolean => index.find(Buffer.from(cid, 'latin1'), 0) > 0;
-  t.ok(blocks.every(isFound));
-  t.ok(index.isIntact());
-  const more = load(encodeCar([ROOT.cid], [ROOT, A, ...blocks]));
-  t.equal(more.verdict, 'commit_car_blocks_too_many');
-});
+t.test(
+  'CA-3, CB-11, H73, S36: at most 10,000 blocks, found and hashed in bounded time',
+  async (t) => {
+    const blocks = Array.from({ length: CAR_BLOCKS_MAX - 1 }, (_, i) => block(`${i}`));
+    const { index, verdict } = load(encodeCar([ROOT.cid], [ROOT, ...blocks]));
+    t.equal(verdict, 'ok');
+    const isFound = ({ cid }: Block): boolean => index.find(Buffer.from(cid, 'latin1'), 0) > 0;
+    t.ok(blocks.every(isFound));
+    t.ok(index.isIntact());
+    const more = load(encodeCar([ROOT.cid], [ROOT, A, ...blocks]));
+    t.equal(more.verdict, 'commit_car_blocks_too_many');
+  },
+);
 
 t.test('a used index forgets the CAR before', async (t) => {
   const index = new CarIndex();

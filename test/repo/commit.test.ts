@@ -83,7 +83,7 @@ t.test('a block beyond the scratch, then a small one', async (t) => {
   t.same(object.unsignedBytes(), encodeCommit(FIELDS));
 });
 
-t.test('H75: no map, no CBOR, more than one object', async (t) => {
+t.test('CM-1, CB-9, H75: no map, no CBOR, more than one object', async (t) => {
   const right = encodeCommit(FIELDS, SIG);
   const bad: Record<string, Buffer> = {
     nothing: Buffer.alloc(0),
@@ -100,7 +100,7 @@ t.test('H75: no map, no CBOR, more than one object', async (t) => {
   }
 });
 
-t.test('H76: version 2, 4, missing, not a number', async (t) => {
+t.test('CM-1, H76: version 2, 4, missing, not a number', async (t) => {
   const bad: Record<string, Write | undefined> = {
     '2': (out) => out.integer(2),
     '4': (out) => out.integer(4),
@@ -113,7 +113,7 @@ t.test('H76: version 2, 4, missing, not a number', async (t) => {
     t.equal(parse(changed({ version })).verdict, 'commit_version_bad', name);
 });
 
-t.test('H79: data missing, null, raw, of another hash', async (t) => {
+t.test('CD-4, CM-1, H79: data missing, null, raw, of another hash', async (t) => {
   const bad: Record<string, Write | undefined> = {
     missing: undefined,
     null: (out) => out.null(),
@@ -128,7 +128,7 @@ t.test('H79: data missing, null, raw, of another hash', async (t) => {
     t.equal(parse(changed({ data })).verdict, 'commit_object_bad', name);
 });
 
-t.test('H80: prev must be there; H81: it may be a CID', async (t) => {
+t.test('CM-1, H80: prev must be there; H81: it may be a CID', async (t) => {
   t.equal(parse(changed({ prev: undefined })).verdict, 'commit_object_bad');
   t.equal(parse(changed({ prev: (out) => out.text('') })).verdict, 'commit_object_bad');
   t.equal(parse(changed({ prev: (out) => out.link(EMPTY_TREE.cid) })).verdict, 'ok');
@@ -142,7 +142,7 @@ t.test('did and rev must be texts', async (t) => {
   }
 });
 
-t.test('H82: keys unsorted, twice, or not in shortest form', async (t) => {
+t.test('CM-3, CB-3, H82: keys unsorted, twice, or not in shortest form', async (t) => {
   const entries = Object.entries(ENTRIES);
   const swapped = entries.toSpliced(0, 2, ...entries.slice(0, 2).reverse());
   t.equal(parse(build(swapped)).verdict, 'commit_object_bad', 'unsorted');

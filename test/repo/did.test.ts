@@ -11,7 +11,7 @@ t.test('DD-1: the interop lists', async (t) => {
   for (const did of interopLines('syntax/did_syntax_invalid.txt')) t.notOk(isDidSyntax(did), did);
 });
 
-t.test('H47: at most 2048 characters', async (t) => {
+t.test('LM-6, H47: at most 2048 characters', async (t) => {
   const longest = `did:web:${'a'.repeat(DID_CHARS_MAX - 8)}`;
   t.equal(longest.length, 2048);
   t.ok(isDidSyntax(longest));
@@ -19,7 +19,7 @@ t.test('H47: at most 2048 characters', async (t) => {
   t.equal(didVerdict(`${longest}a`, STRICT), 'did_syntax_bad');
 });
 
-t.test('H45, H46: wrong spelling is did_syntax_bad', async (t) => {
+t.test('DD-3, DD-5, H45, H46: wrong spelling is did_syntax_bad', async (t) => {
   t.equal(didVerdict(PLC, STRICT), undefined);
   const bad = [
     'DID:plc:z72i7hdynmk6r22z27h6tvur',
@@ -47,7 +47,7 @@ t.test('H45, H46: wrong spelling is did_syntax_bad', async (t) => {
   for (const did of bad) t.equal(didVerdict(did, STRICT), 'did_syntax_bad', did);
 });
 
-t.test('H48: other methods are did_method_unsupported', async (t) => {
+t.test('DD-2, H48: other methods are did_method_unsupported', async (t) => {
   for (const did of ['did:key:zQ3shZc2QzApp2oymGvQbzP8eKheVshBHbU4ZYjeXqwSKEn6N', 'did:ethr:0xb9'])
     t.equal(didVerdict(did, STRICT), 'did_method_unsupported', did);
 });

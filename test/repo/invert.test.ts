@@ -62,7 +62,7 @@ type ProofFixture = {
 const SPARE_CASE = 'add on edge with neighbor two layers down';
 
 for (const fixture of interopJson<ProofFixture[]>('firehose/commit-proof-fixtures.json')) {
-  t.test(`H97, H118: interop proof: ${fixture.comment}`, async (t) => {
+  t.test(`step 5, CA-5, H97, H118: interop proof: ${fixture.comment}`, async (t) => {
     const value = cidFromText(fixture.leafValue) ?? '';
     let before = EMPTY_TREE;
     for (const key of fixture.keys) before = putLeaf(before, key, value);
@@ -92,7 +92,7 @@ for (const fixture of interopJson<ProofFixture[]>('firehose/commit-proof-fixture
   });
 }
 
-t.test('H99, H100: an operation that the tree does not show', async (t) => {
+t.test('step 4, H99, H100: an operation that the tree does not show', async (t) => {
   const keys = interopLines('mst/example_keys.txt').slice(0, 60);
   const tree = treeOf(keys);
   const all = [...new Set(leavesOf(tree).map((leaf) => leaf.key))];
@@ -108,7 +108,7 @@ t.test('H99, H100: an operation that the tree does not show', async (t) => {
   t.equal(verdict(opView('delete', there, '', V)), 'commit_op_mismatch', 'still there');
 });
 
-t.test('H99: a key of a layer above the root is conclusively absent', async (t) => {
+t.test('step 4, H99: a key of a layer above the root is conclusively absent', async (t) => {
   const tree = treeOf([keyOf(0, 0)]);
   const high = keyOf(5, 0);
   const blocks = [nodeBlock(tree)];
@@ -117,7 +117,7 @@ t.test('H99: a key of a layer above the root is conclusively absent', async (t) 
   t.equal(undone(tree.cid, blocks, [opView('delete', high, '', W)]), before.cid);
 });
 
-t.test('H100: a wrong prev gives another root, not a failure', async (t) => {
+t.test('step 7, H100: a wrong prev gives another root, not a failure', async (t) => {
   const tree = treeOf([keyOf(0, 0), keyOf(0, 1)]);
   const right = putLeaf(tree, keyOf(0, 1), W).cid;
   const blocks = [nodeBlock(tree)];
@@ -127,13 +127,13 @@ t.test('H100: a wrong prev gives another root, not a failure', async (t) => {
   t.equal(other.length, 36);
 });
 
-t.test('H119: an update that changes nothing', async (t) => {
+t.test('step 7, H119: an update that changes nothing', async (t) => {
   const tree = treeOf([keyOf(0, 0), keyOf(1, 1)]);
   const path = keyOf(0, 0);
   t.equal(undone(tree.cid, proofOf(tree, [path]), [opView('update', path, V, V)]), tree.cid);
 });
 
-t.test('H132: undone to the empty tree', async (t) => {
+t.test('step 8, H132: undone to the empty tree', async (t) => {
   const paths = [keyOf(0, 0), keyOf(3, 0), keyOf(0, 9)];
   const tree = treeOf(paths);
   const ops = paths.map((path) => opView('create', path, V, ''));
@@ -141,7 +141,7 @@ t.test('H132: undone to the empty tree', async (t) => {
     t.equal(undone(tree.cid, proofOf(tree, paths), order), EMPTY_TREE_CID);
 });
 
-t.test('deletes of all records, undone from the empty tree', async (t) => {
+t.test('step 6: deletes of all records, undone from the empty tree', async (t) => {
   const paths = [keyOf(0, 0), keyOf(3, 0), keyOf(0, 9)];
   const ops = paths.map((path) => opView('delete', path, '', V));
   for (const order of permutations(ops))
@@ -149,7 +149,7 @@ t.test('deletes of all records, undone from the empty tree', async (t) => {
 });
 
 t.test(
-  'A10, H117: {X of layer 3} after [delete Y of layer 0, create X], in both orders',
+  'step 9, A10, H117: {X of layer 3} after [delete Y of layer 0, create X], in both orders',
   async (t) => {
     const x = keyOf(3, 0);
     const y = keyOf(0, 0);
@@ -160,14 +160,17 @@ t.test(
   },
 );
 
-t.test('A11: {Y of layer 0} after [delete X of layer 3, create Y], in both orders', async (t) => {
-  const x = keyOf(3, 0);
-  const y = keyOf(0, 0);
-  const after = treeOf([y]);
-  const ops = [opView('delete', x, '', V), opView('create', y, V, '')];
-  for (const order of permutations(ops))
-    t.equal(undone(after.cid, [nodeBlock(after)], order), treeOf([x]).cid);
-});
+t.test(
+  'step 9, A11: {Y of layer 0} after [delete X of layer 3, create Y], in both orders',
+  async (t) => {
+    const x = keyOf(3, 0);
+    const y = keyOf(0, 0);
+    const after = treeOf([y]);
+    const ops = [opView('delete', x, '', V), opView('create', y, V, '')];
+    for (const order of permutations(ops))
+      t.equal(undone(after.cid, [nodeBlock(after)], order), treeOf([x]).cid);
+  },
+);
 
 t.test('step 9: the top is trimmed down to a stub, whose CID is the answer', async (t) => {
   const top = keyOf(2, 0);
@@ -178,22 +181,25 @@ t.test('step 9: the top is trimmed down to a stub, whose CID is the answer', asy
   t.equal(undone(root.cid, [root], [opView('create', top, V, '')]), below.cid);
 });
 
-t.test('H97: an operation that needs a stub: to find, to split, to merge', async (t) => {
-  const top = keyOf(2, 3);
-  const stubs = [someCid('left'), someCid('right')] as const;
-  const root = rawNode([{ k: top, t: stubs[1], v: V }], stubs[0]);
-  const under = keyOf(0, 0);
-  t.ok(under < top);
-  const ops = {
-    'find a created key': opView('create', under, V, ''),
-    'be sure that a deleted key is absent': opView('delete', under, '', V),
-    'merge around a created key': opView('create', top, V, ''),
-    'split for a deleted key': opView('delete', keyOf(2, 0), '', V),
-    'split the root for a deleted key': opView('delete', keyOf(3, 0), '', V),
-  };
-  for (const [name, op] of Object.entries(ops))
-    t.equal(undone(root.cid, [root], [op]), 'commit_block_missing', name);
-});
+t.test(
+  'step 6, step 8, H97: an operation that needs a stub: to find, to split, to merge',
+  async (t) => {
+    const top = keyOf(2, 3);
+    const stubs = [someCid('left'), someCid('right')] as const;
+    const root = rawNode([{ k: top, t: stubs[1], v: V }], stubs[0]);
+    const under = keyOf(0, 0);
+    t.ok(under < top);
+    const ops = {
+      'find a created key': opView('create', under, V, ''),
+      'be sure that a deleted key is absent': opView('delete', under, '', V),
+      'merge around a created key': opView('create', top, V, ''),
+      'split for a deleted key': opView('delete', keyOf(2, 0), '', V),
+      'split the root for a deleted key': opView('delete', keyOf(3, 0), '', V),
+    };
+    for (const [name, op] of Object.entries(ops))
+      t.equal(undone(root.cid, [root], [op]), 'commit_block_missing', name);
+  },
+);
 
 t.test('LM-7: keys of hundreds of bytes that share nearly all of them', async (t) => {
   const start = `a.b.c/${'x'.repeat(400)}`;
@@ -222,34 +228,37 @@ t.test('keys that are the start of others', async (t) => {
   }
 });
 
-t.test('H118: random commits of mixed operations, every order, covering proof only', async (t) => {
-  const prng = new Prng(20261122);
-  const pool = Array.from({ length: 60 }, (_, i) =>
-    keyOf(i % 5 === 0 ? 2 + (i % 3) : i % 2, i >> 1),
-  );
-  let orders = 0;
-  for (let round = 0; round < 400; round++) {
-    const before = treeOf(pool.filter(() => prng.nextFloat() < 0.35));
-    const paths = new Set(
-      Array.from({ length: 1 + prng.nextBelow(4) }, () => pool[prng.nextBelow(60)] ?? ''),
+t.test(
+  'step 5, H118: random commits of mixed operations, every order, covering proof only',
+  async (t) => {
+    const prng = new Prng(20261122);
+    const pool = Array.from({ length: 60 }, (_, i) =>
+      keyOf(i % 5 === 0 ? 2 + (i % 3) : i % 2, i >> 1),
     );
-    const ops = [...paths].map((path) => {
-      const old = getLeaf(before, path);
-      if (old === undefined) return opView('create', path, W, '');
-      return prng.nextFloat() < 0.6
-        ? opView('delete', path, '', old)
-        : opView('update', path, W, old);
-    });
-    const after = applied(before, ops);
-    const proof = proofOf(after, [...paths]);
-    for (const order of permutations(ops)) {
-      const result = undone(after.cid, proof, order);
-      if (result !== before.cid) t.equal(result, before.cid, `round ${round}`);
-      orders++;
+    let orders = 0;
+    for (let round = 0; round < 400; round++) {
+      const before = treeOf(pool.filter(() => prng.nextFloat() < 0.35));
+      const paths = new Set(
+        Array.from({ length: 1 + prng.nextBelow(4) }, () => pool[prng.nextBelow(60)] ?? ''),
+      );
+      const ops = [...paths].map((path) => {
+        const old = getLeaf(before, path);
+        if (old === undefined) return opView('create', path, W, '');
+        return prng.nextFloat() < 0.6
+          ? opView('delete', path, '', old)
+          : opView('update', path, W, old);
+      });
+      const after = applied(before, ops);
+      const proof = proofOf(after, [...paths]);
+      for (const order of permutations(ops)) {
+        const result = undone(after.cid, proof, order);
+        if (result !== before.cid) t.equal(result, before.cid, `round ${round}`);
+        orders++;
+      }
+      const dropped = proof.toSpliced(prng.nextBelow(proof.length), 1);
+      const result = undone(after.cid, dropped, ops);
+      if (result !== 'commit_block_missing') t.equal(result, before.cid, 'not needed');
     }
-    const dropped = proof.toSpliced(prng.nextBelow(proof.length), 1);
-    const result = undone(after.cid, dropped, ops);
-    if (result !== 'commit_block_missing') t.equal(result, before.cid, 'not needed');
-  }
-  t.ok(orders > 1000, `${orders} orders`);
-});
+    t.ok(orders > 1000, `${orders} orders`);
+  },
+);

@@ -79,11 +79,11 @@ t.test('MS-3: common prefixes of the interop vectors are what the builder writes
   }
 });
 
-t.test('H94: the root node is missing', async (t) => {
+t.test('step 3, H94: the root node is missing', async (t) => {
   t.equal(loadVerdict(someCid('root'), []), 'commit_block_missing');
 });
 
-t.test('H103: a key in a node of another layer', async (t) => {
+t.test('MS-5, step 3, H103: a key in a node of another layer', async (t) => {
   const low = keyAfter(keyOf(1, 0), 0);
   const keys = [keyOf(1, 0), low];
   const entries = keys.map((key, i): RawEntry => ({ ...after(keys[i - 1] ?? '', key), v: V }));
@@ -95,7 +95,7 @@ t.test('H103: a key in a node of another layer', async (t) => {
   t.equal(verdictOf(rawNode([{ k: top, v: V }], wrong.cid), wrong), 'commit_mst_bad', 'in a child');
 });
 
-t.test('H104: keys out of order in a node', async (t) => {
+t.test('MS-4, MS-7, H104: keys out of order in a node', async (t) => {
   const entries = [
     { k: K0B, v: V },
     { ...after(K0B, K0), v: V },
@@ -112,7 +112,7 @@ t.test('H104: keys out of order in a node', async (t) => {
   );
 });
 
-t.test('H104: keys out of order across nodes', async (t) => {
+t.test('MS-4, MS-7, H104: keys out of order across nodes', async (t) => {
   const low = keyOf(0, 0);
   const top = keyAfter(low, 1);
   const high = keyAfter(top, 0);
@@ -134,7 +134,7 @@ t.test('H104: a key of a subtree beyond the next key of a node further up', asyn
   t.equal(verdictOf(rawNode([{ k: top, v: V }], middle.cid), middle, bottom), 'commit_mst_bad');
 });
 
-t.test('H105: a key twice in a node', async (t) => {
+t.test('MS-4, H105: a key twice in a node', async (t) => {
   const twice = [
     { k: K0, v: V },
     { k: '', p: K0.length, v: V },
@@ -142,19 +142,19 @@ t.test('H105: a key twice in a node', async (t) => {
   t.equal(verdictOf(rawNode(twice)), 'commit_mst_bad');
 });
 
-t.test('H106: a leafless root', async (t) => {
+t.test('MS-6, H106: a leafless root', async (t) => {
   const child = rawNode([{ k: K0, v: V }]);
   t.equal(verdictOf(child), 'ok');
   t.equal(verdictOf(rawNode([], child.cid), child), 'commit_mst_bad');
   t.equal(verdictOf(rawNode([], child.cid)), 'commit_mst_bad', 'its child a stub');
 });
 
-t.test('H107: an empty node as a child', async (t) => {
+t.test('MS-6, H107: an empty node as a child', async (t) => {
   const empty = nodeBlock(EMPTY_TREE);
   t.equal(verdictOf(rawNode([{ k: keyOf(1, 0), v: V }], empty.cid), empty), 'commit_mst_bad');
 });
 
-t.test('H108: prefix lengths', async (t) => {
+t.test('MS-3, H108: prefix lengths', async (t) => {
   const second = after(K0, K0B);
   t.equal(
     verdictOf(
@@ -194,7 +194,7 @@ t.test('H108: a prefix that goes on into the bytes behind the key before', async
   }
 });
 
-t.test('H109: a prefix that is not the longest', async (t) => {
+t.test('MS-3, H109: a prefix that is not the longest', async (t) => {
   const { k, p } = after(K0, K0B);
   const shorter = { k: K0B.slice(p - 1), p: p - 1, v: V };
   t.equal(verdictOf(rawNode([{ k: K0, v: V }, shorter])), 'commit_mst_bad', k);
@@ -210,7 +210,7 @@ t.test('H109: a prefix that is not the longest', async (t) => {
   );
 });
 
-t.test('H110: keys that are no paths', async (t) => {
+t.test('LM-8, MS-8, H110: keys that are no paths', async (t) => {
   const layer0 = (make: (n: number) => string): string => {
     for (let n = 0; ; n++) if (keyHeight(Buffer.from(make(n), 'latin1')) === 0) return make(n);
   };
@@ -294,7 +294,7 @@ t.test('H110: the slash of a key may be in its prefix or in its suffix, once', a
   t.equal(verdictOf(last), 'commit_mst_bad', 'out of order after a longer one');
 });
 
-t.test('H111: a link at layer 0; a child that skips a layer', async (t) => {
+t.test('MS-5, H111: a link at layer 0; a child that skips a layer', async (t) => {
   const stub = someCid('child');
   t.equal(verdictOf(rawNode([{ k: K0, v: V }], stub)), 'commit_mst_bad', 'left, a stub');
   t.equal(verdictOf(rawNode([{ k: K0, t: stub, v: V }])), 'commit_mst_bad', 'right, a stub');
@@ -305,7 +305,7 @@ t.test('H111: a link at layer 0; a child that skips a layer', async (t) => {
   t.equal(verdictOf(rawNode([{ k: top, v: V }], between.cid), between, child), 'ok', 'leafless');
 });
 
-t.test('H112: the same child twice, though it shows no key', async (t) => {
+t.test('step 3, H112: the same child twice, though it shows no key', async (t) => {
   const top = keyOf(2, 0);
   const leafless = rawNode([], someCid('below'));
   const once = rawNode([{ k: top, v: V }], leafless.cid);
@@ -326,7 +326,7 @@ t.test('H112: 40 nodes each linking the next one twice, in linear time', async (
   t.ok(performance.now() - start < 1000);
 });
 
-t.test('H113: more keys in a node than its limit', async (t) => {
+t.test('LM-9, H113: more keys in a node than its limit', async (t) => {
   const nodeOf = (count: number): Block => {
     const keys = Array.from({ length: count }, (_, i) => keyOf(0, i));
     return rawNode(keys.map((key, i) => ({ ...after(keys[i - 1] ?? '', key), v: V })));
@@ -336,15 +336,18 @@ t.test('H113: more keys in a node than its limit', async (t) => {
   t.equal(verdictOf(nodeOf(5000)), 'commit_mst_limit');
 });
 
-t.test('H114: a chain of leafless nodes is bounded before it is followed', async (t) => {
-  const chain: Block[] = [rawNode([], someCid('end'))];
-  for (let i = 0; i < 9000; i++) chain.push(rawNode([], chain.at(-1)?.cid ?? null));
-  const root = rawNode([{ k: keyOf(6, 0), v: V }], chain.at(-1)?.cid ?? null);
-  t.equal(verdictOf(root, ...chain), 'commit_mst_bad');
-  t.ok(LAYER_MAX <= 128, 'no stack is used up by honest depth');
-});
+t.test(
+  'LM-9, MS-7, step 3, H114: a chain of leafless nodes is bounded before it is followed',
+  async (t) => {
+    const chain: Block[] = [rawNode([], someCid('end'))];
+    for (let i = 0; i < 9000; i++) chain.push(rawNode([], chain.at(-1)?.cid ?? null));
+    const root = rawNode([{ k: keyOf(6, 0), v: V }], chain.at(-1)?.cid ?? null);
+    t.equal(verdictOf(root, ...chain), 'commit_mst_bad');
+    t.ok(LAYER_MAX <= 128, 'no stack is used up by honest depth');
+  },
+);
 
-t.test('H115: fields missing, extra, in another order or of another type', async (t) => {
+t.test('MS-2, H115: fields missing, extra, in another order or of another type', async (t) => {
   const out = (): DrislWriter => new DrislWriter();
   const value = out().text('v').link(V).done();
   const noChild = out().text('t').null().done();
@@ -392,7 +395,7 @@ t.test('H115: fields missing, extra, in another order or of another type', async
   t.equal(verdictOf(blockOf(huge)), 'commit_mst_limit', 'a count of 2^40');
 });
 
-t.test('every truncation of a node is refused', async (t) => {
+t.test('MS-2: every truncation of a node is refused', async (t) => {
   const node = rawNode([{ k: keyOf(1, 0), t: someCid('r'), v: V }], someCid('l'));
   t.equal(verdictOf(node), 'ok');
   for (let bytes = 0; bytes < node.bytes.length; bytes++)
@@ -403,7 +406,7 @@ t.test('every truncation of a node is refused', async (t) => {
     );
 });
 
-t.test('H116: node links of other codecs; links to a commit or a record', async (t) => {
+t.test('CD-4, CD-5, H116: node links of other codecs; links to a commit or a record', async (t) => {
   const key = keyOf(1, 0);
   const raw = (cid: string): string => `\x01\x55${cid.slice(2)}`;
   t.equal(verdictOf(rawNode([{ k: key, v: V }], raw(V))), 'commit_mst_bad', 'l raw');
@@ -419,7 +422,7 @@ t.test('H116: node links of other codecs; links to a commit or a record', async 
   t.equal(verdictOf(rawNode([{ k: key, v: V }], record.cid), record), 'commit_mst_bad', 'record');
 });
 
-t.test('LM-10: a small CAR that expands to more than 16 MiB of keys', async (t) => {
+t.test('CB-11, LM-10: a small CAR that expands to more than 16 MiB of keys', async (t) => {
   // Long keys that share nearly all their bytes: 60 bytes each on the wire, 1 KiB in memory.
   const start = `a.b.c/${'x'.repeat(KEY_BYTES_MAX - 16)}`;
   const children: Block[] = [];

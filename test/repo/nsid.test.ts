@@ -31,7 +31,7 @@ t.test('LM-7: lengths at their limits', async (t) => {
   t.notOk(isRecordKey('k'.repeat(513)));
 });
 
-t.test('H57, H58: paths', async (t) => {
+t.test('MS-8, H57, H58: paths', async (t) => {
   for (const path of ['app.bsky.feed.post/3jui7kd54zh2y', 'a.b.c/x', 'a.b.c/x:y', 'a.b.c/~._-'])
     t.ok(isRepoPath(path), path);
   const bad = [

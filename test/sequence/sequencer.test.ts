@@ -18,7 +18,7 @@ function frameOf(before: string, after: Buffer) {
   return { frame, event };
 }
 
-t.test('G1: contiguous seqs, only seq changes, in the shortest form', async (t) => {
+t.test('SQ-1, SQ-3, G1: contiguous seqs, only seq changes, in the shortest form', async (t) => {
   for (const [first, encoded] of [
     [1, '01'],
     [23, '17'],

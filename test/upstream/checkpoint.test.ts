@@ -86,7 +86,7 @@ class World {
   }
 }
 
-t.test('G9: cursors wait until every shard has passed the note', async (t) => {
+t.test('SQ-13, G9: cursors wait until every shard has passed the note', async (t) => {
   const world = new World(2);
   world.route(0, 0);
   world.route(1, 1);

@@ -90,15 +90,18 @@ function benchOf(t: Test, setup: Setup = {}): Bench {
   return bench;
 }
 
-t.test('the URL: TLS except for localhost, cursor only when there is one', async (t) => {
-  const path = '/xrpc/com.atproto.sync.subscribeRepos';
-  t.equal(subscribeUrl({ hostname: 'a.org', cursor: null }), `wss://a.org${path}`);
-  t.equal(subscribeUrl({ hostname: 'a.org', cursor: 0 }), `wss://a.org${path}?cursor=0`);
-  t.equal(
-    subscribeUrl({ hostname: 'localhost:80', cursor: 7 }),
-    `ws://localhost:80${path}?cursor=7`,
-  );
-});
+t.test(
+  'FR-1, SQ-16: the URL: TLS except for localhost, cursor only when there is one',
+  async (t) => {
+    const path = '/xrpc/com.atproto.sync.subscribeRepos';
+    t.equal(subscribeUrl({ hostname: 'a.org', cursor: null }), `wss://a.org${path}`);
+    t.equal(subscribeUrl({ hostname: 'a.org', cursor: 0 }), `wss://a.org${path}?cursor=0`);
+    t.equal(
+      subscribeUrl({ hostname: 'localhost:80', cursor: 7 }),
+      `ws://localhost:80${path}?cursor=7`,
+    );
+  },
+);
 
 t.test('opens, says who it is, offers no compression (S27)', async (t) => {
   const pds = await startPds(t);

@@ -31,7 +31,7 @@ async function reconnect(h: Harness, pds: Pds): Promise<void> {
   await h.connected(pds, count + 1);
 }
 
-t.test('H5, H6: garbage is dropped with a strike, the third closes', async (t) => {
+t.test('FR-7, H5, H6: garbage is dropped with a strike, the third closes', async (t) => {
   const { pds, h } = await connect(t);
   pds.last.ws.send(otherGarbage(1));
   pds.last.ws.send(otherGarbage(2));
@@ -45,24 +45,27 @@ t.test('H5, H6: garbage is dropped with a strike, the third closes', async (t) =
   t.equal(h.stats().lastRejects.length, 3);
 });
 
-t.test('H2, H3, H5, H6, H7, H31: what is no frame is a strike', async (t) => {
-  const frames: [what: string, hex: string][] = [
-    ['empty', ''],
-    ['header only', 'a261746723636f6d6d6974626f7001'],
-    ['header is an array', '8001'],
-    ['header is a number', '01a0'],
-    ['op is a string', 'a2617467236964656e74626f706131a0'],
-    ['no t', 'a1626f7001a0'],
-    ['payload is an array', 'a26174692361636f756e74626f700180'],
-  ];
-  for (const [what, hex] of frames) {
-    const { pds, h } = await connect(t);
-    pds.last.ws.send(Buffer.from(hex, 'hex'));
-    pds.last.ws.send(eventFrame(101));
-    await until(() => h.sink.taken.length === 1, what);
-    t.match(h.stats(), { state: 'open', strikes: 1 }, what);
-  }
-});
+t.test(
+  'FR-4, FR-5, FR-7, FR-10, H2, H3, H5, H6, H7, H31: what is no frame is a strike',
+  async (t) => {
+    const frames: [what: string, hex: string][] = [
+      ['empty', ''],
+      ['header only', 'a261746723636f6d6d6974626f7001'],
+      ['header is an array', '8001'],
+      ['header is a number', '01a0'],
+      ['op is a string', 'a2617467236964656e74626f706131a0'],
+      ['no t', 'a1626f7001a0'],
+      ['payload is an array', 'a26174692361636f756e74626f700180'],
+    ];
+    for (const [what, hex] of frames) {
+      const { pds, h } = await connect(t);
+      pds.last.ws.send(Buffer.from(hex, 'hex'));
+      pds.last.ws.send(eventFrame(101));
+      await until(() => h.sink.taken.length === 1, what);
+      t.match(h.stats(), { state: 'open', strikes: 1 }, what);
+    }
+  },
+);
 
 t.test('strikes older than ten minutes do not count', async (t) => {
   const { pds, h } = await connect(t, COARSE);
@@ -74,7 +77,7 @@ t.test('strikes older than ten minutes do not count', async (t) => {
   t.equal(h.stats().state, 'open');
 });
 
-t.test('H1, S32: a text frame ends the connection', async (t) => {
+t.test('FR-4, H1, S32: a text frame ends the connection', async (t) => {
   const { pds, h } = await connect(t);
   pds.last.ws.send('hello');
   await until(() => h.stats().state === 'backoff');
@@ -132,7 +135,7 @@ t.test('A42: only the same bytes, at the same place, on a later connection', asy
 });
 
 t.test(
-  'H15, S26: a message over the limit ends the connection; the limit itself passes',
+  'FR-11, FR-16, LM-1, H15, S26: a message over the limit ends the connection; the limit itself passes',
   async (t) => {
     const { pds, h } = await connect(t);
     const overhead = eventFrame(101, DID, 70_000).length - 70_000;

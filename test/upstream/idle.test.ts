@@ -90,7 +90,7 @@ t.test('an entry may remove itself or others while the tick runs', async (t) => 
   t.equal(ticker.entryCount, 0);
 });
 
-t.test('S31: silence brings two pings, then the end', async (t) => {
+t.test('FR-12, S31: silence brings two pings, then the end', async (t) => {
   const pulse = new Pulse(0, { pingMs: 30, idleMs: 75 });
   t.equal(pulse.poll(29), 'wait');
   t.equal(pulse.poll(30), 'ping');

@@ -5,7 +5,7 @@ import { Harness, hostOf, startPds } from './harness.ts';
 import { burst, until } from './pds.ts';
 
 t.test(
-  'G3: every frame of a recorded session arrives once, in order, with nothing rejected',
+  'SQ-14, G3: every frame of a recorded session arrives once, in order, with nothing rejected',
   async (t) => {
     const h = new Harness(t);
     const sent = readSessionFrames();

@@ -17,7 +17,7 @@ import {
   scene,
 } from './forge.ts';
 
-t.test('H123, H124, H125: replay, roll-back, equivocation', async (t) => {
+t.test('CH-1, H123, H124, H125: replay, roll-back, equivocation', async (t) => {
   const { rev, dataCid, commitCid } = ONE.parts;
   const now = { rev, dataCid, commitCid };
   t.equal(judge(ONE, {}, { known: now }), 'commit_rev_stale', 'replay');
@@ -27,7 +27,7 @@ t.test('H123, H124, H125: replay, roll-back, equivocation', async (t) => {
   t.equal(judge(ONE, {}, { known: other }), 'commit_rev_equivocated');
 });
 
-t.test('H126: a rev of 10 minutes ahead, and of 2; H127: of 1970', async (t) => {
+t.test('CH-2, CM-7, H126: a rev of 10 minutes ahead, and of 2; H127: of 1970', async (t) => {
   const at = (micros: number): Changes => {
     const rev = encodeTid(micros, 5);
     return { fields: { rev }, outer: { rev } };
@@ -43,13 +43,16 @@ t.test('H126: a rev of 10 minutes ahead, and of 2; H127: of 1970', async (t) => 
   t.equal(judge(ONE, at(1_000_000), { known: null }), 'pass', 'first of all');
 });
 
-t.test('H128, H129, CH-4: right in itself but not chaining passes, and is said so', async (t) => {
-  const otherData = { ...ONE.known, dataCid: someCid('x') };
-  t.equal(judge(ONE, {}, { known: otherData }), 'pass discontinuous', 'prevData differs');
-  const otherRev = { ...ONE.known, rev: encodeTid(1_000_000, 0) };
-  t.equal(judge(ONE, {}, { known: otherRev }), 'pass discontinuous', 'since differs');
-  t.equal(judge(ONE, { outer: { since: null } }), 'pass discontinuous', 'A15: since null');
-});
+t.test(
+  'step 10, CH-3, H128, H129, CH-4: right in itself but not chaining passes, and is said so',
+  async (t) => {
+    const otherData = { ...ONE.known, dataCid: someCid('x') };
+    t.equal(judge(ONE, {}, { known: otherData }), 'pass discontinuous', 'prevData differs');
+    const otherRev = { ...ONE.known, rev: encodeTid(1_000_000, 0) };
+    t.equal(judge(ONE, {}, { known: otherRev }), 'pass discontinuous', 'since differs');
+    t.equal(judge(ONE, { outer: { since: null } }), 'pass discontinuous', 'A15: since null');
+  },
+);
 
 t.test('H131: the first commit we see of an account, with prevData', async (t) => {
   t.equal(judge(ONE, {}, { known: null }), 'pass');
@@ -68,7 +71,7 @@ t.test('H132, CH-5: since null and no prevData', async (t) => {
 const { prevData: _, ...WITHOUT_PREV_DATA } = ONE.parts;
 const LEGACY: Scene = { ...ONE, parts: WITHOUT_PREV_DATA };
 
-t.test('H133, A14: known and without prevData', async (t) => {
+t.test('CH-5, H133, A14: known and without prevData', async (t) => {
   t.equal(judge(LEGACY), 'commit_prev_data_missing');
   t.equal(judge(LEGACY, {}, { isStrict: false }), 'pass discontinuous', 'lenient');
   t.equal(judge(LEGACY, {}, { known: null }), 'pass', 'not known');

@@ -38,13 +38,13 @@ function table(t: Test, expected: string, rows: Readonly<Record<string, Changes>
   for (const [name, changes] of Object.entries(rows)) t.equal(judge(ONE, changes), expected, name);
 }
 
-t.test('a right commit passes and says what it sets', async (t) => {
+t.test('CH-6: a right commit passes and says what it sets', async (t) => {
   t.equal(judge(ONE), 'pass');
   const { rev, commitCid, dataCid } = ONE.parts;
   t.match(lastResult(), { rev, commitCid, dataCid, isDiscontinuous: false, isNoChange: false });
 });
 
-t.test('all actions at once, on both curves', async (t) => {
+t.test('SG-1: all actions at once, on both curves', async (t) => {
   for (const curve of ['k256', 'p256'] as const) {
     const repo = new SignedRepo({ did: DID, seed: 'all', curve });
     for (let i = 0; i < 30; i++)
@@ -79,7 +79,7 @@ t.test('H50: a rev that is no TID', async (t) => {
     t.equal(judge(ONE, { outer: { rev } }), 'commit_rev_bad', rev);
 });
 
-t.test('H52: 200 operations pass, 201 do not', async (t) => {
+t.test('LM-5, H52: 200 operations pass, 201 do not', async (t) => {
   const repo = new SignedRepo({ did: DID, seed: 'many' });
   repo.commit([], { epochMs: NOW_MS - 10 });
   const known = knownOf(repo);
@@ -97,7 +97,7 @@ t.test('H54: no blocks', async (t) => {
   t.equal(judge(ONE, { car: () => Buffer.alloc(0) }), 'commit_blocks_empty');
 });
 
-t.test('H56: a record of 1,000,000 bytes passes, one more does not', async (t) => {
+t.test('LM-4, H56: a record of 1,000,000 bytes passes, one more does not', async (t) => {
   for (const [extra, expected] of [
     [0, 'pass'],
     [1, 'commit_record_too_large'],
@@ -110,7 +110,7 @@ t.test('H56: a record of 1,000,000 bytes passes, one more does not', async (t) =
   }
 });
 
-t.test('H57: bad paths; H58: a colon in a record key', async (t) => {
+t.test('MS-8, H57: bad paths; H58: a colon in a record key', async (t) => {
   const paths = ['foo', '/a.b.c/x', 'a.b.c/x/y', 'a.b.c/', 'a.b.c/..', 'a b/x', 'a.b/x', 'a.b.c/é'];
   for (const path of [...paths, `a.b.c/${'k'.repeat(513)}`]) {
     const ops = ONE.parts.ops.map((op) => ({ ...op, path }));
@@ -123,7 +123,7 @@ t.test('H57: a path is checked even where the tree holds the key', async (t) => 
   t.equal(judge(scene(() => [create('a.b/x')])), 'commit_path_bad');
 });
 
-t.test('H59, H60: operations of a wrong shape', async (t) => {
+t.test('step 1, H59, H60: operations of a wrong shape', async (t) => {
   const [op] = ONE.parts.ops as [RepoOp];
   const cid = someCid('x');
   const bad: Record<string, RepoOp> = {
@@ -138,7 +138,7 @@ t.test('H59, H60: operations of a wrong shape', async (t) => {
     t.equal(judge(ONE, { outer: { ops: [wrong] } }), 'commit_op_bad', name);
 });
 
-t.test('H61: a path twice', async (t) => {
+t.test('step 1, H61: a path twice', async (t) => {
   const ops = [...ONE.parts.ops, ...ONE.parts.ops];
   t.equal(judge(ONE, { outer: { ops } }), 'commit_op_duplicate');
 });
@@ -157,11 +157,11 @@ t.test('H62, H63, H69: no CAR', async (t) => {
   });
 });
 
-t.test('H64: the commit block is not there', async (t) => {
+t.test('CA-2, H64: the commit block is not there', async (t) => {
   table(t, 'commit_root_missing', { 'left out': { blocks: (blocks) => blocks.slice(1) } });
 });
 
-t.test('H65: the message names another commit', async (t) => {
+t.test('CM-5, CA-2, H65: the message names another commit', async (t) => {
   table(t, 'commit_cid_mismatch', {
     outer: { outer: { commitCid: someCid('x') } },
     root: { roots: () => [someCid('x')] },
@@ -169,39 +169,45 @@ t.test('H65: the message names another commit', async (t) => {
   });
 });
 
-t.test('H66, H67, H71, H72, H74: roots, order and spare blocks do not matter', async (t) => {
-  const spare = Array.from({ length: 50 }, (_, i): Block => {
-    const bytes = post(`spare ${i}`);
-    return { cid: cidOf(bytes), bytes };
-  });
-  table(t, 'pass', {
-    'two roots': { roots: (cid) => [cid, someCid('x')] },
-    'commit last': { blocks: (blocks) => [...blocks].reverse() },
-    'all twice': { blocks: (blocks) => [...blocks, ...blocks] },
-    '50 unrelated': { blocks: (blocks) => [...spare, ...blocks] },
-  });
-});
+t.test(
+  'CA-2, CA-3, H66, H67, H71, H72, H74: roots, order and spare blocks do not matter',
+  async (t) => {
+    const spare = Array.from({ length: 50 }, (_, i): Block => {
+      const bytes = post(`spare ${i}`);
+      return { cid: cidOf(bytes), bytes };
+    });
+    table(t, 'pass', {
+      'two roots': { roots: (cid) => [cid, someCid('x')] },
+      'commit last': { blocks: (blocks) => [...blocks].reverse() },
+      'all twice': { blocks: (blocks) => [...blocks, ...blocks] },
+      '50 unrelated': { blocks: (blocks) => [...spare, ...blocks] },
+    });
+  },
+);
 
-t.test('H68: a byte flipped in the commit, a node, a record, an unlinked block', async (t) => {
-  const flipped = (block: Block): Block => {
-    const bytes = Buffer.from(block.bytes);
-    bytes.writeUInt8(bytes.readUInt8(bytes.length - 3) ^ 1, bytes.length - 3);
-    return { ...block, bytes };
-  };
-  const total = forge(ONE, {}).blocks;
-  t.ok(total.length > 0);
-  const count = 3;
-  for (let index = 0; index < count; index++)
-    t.equal(
-      judge(ONE, { blocks: (blocks) => blocks.with(index, flipped(blocks[index] as Block)) }),
-      'commit_block_hash_bad',
-      `block ${index}`,
-    );
-  table(t, 'commit_block_hash_bad', {
-    'the record': { blocks: (blocks) => blocks.with(-1, flipped(blocks.at(-1) as Block)) },
-    unlinked: { blocks: (blocks) => [...blocks, { cid: someCid('x'), bytes: post('x') }] },
-  });
-});
+t.test(
+  'CA-4, H68: a byte flipped in the commit, a node, a record, an unlinked block',
+  async (t) => {
+    const flipped = (block: Block): Block => {
+      const bytes = Buffer.from(block.bytes);
+      bytes.writeUInt8(bytes.readUInt8(bytes.length - 3) ^ 1, bytes.length - 3);
+      return { ...block, bytes };
+    };
+    const total = forge(ONE, {}).blocks;
+    t.ok(total.length > 0);
+    const count = 3;
+    for (let index = 0; index < count; index++)
+      t.equal(
+        judge(ONE, { blocks: (blocks) => blocks.with(index, flipped(blocks[index] as Block)) }),
+        'commit_block_hash_bad',
+        `block ${index}`,
+      );
+    table(t, 'commit_block_hash_bad', {
+      'the record': { blocks: (blocks) => blocks.with(-1, flipped(blocks.at(-1) as Block)) },
+      unlinked: { blocks: (blocks) => [...blocks, { cid: someCid('x'), bytes: post('x') }] },
+    });
+  },
+);
 
 t.test('H70: a block under a CID of another form', async (t) => {
   const digest = someCid('x').slice(4);
@@ -247,14 +253,14 @@ t.test('H76: version 2 and 4', async (t) => {
   });
 });
 
-t.test('H77: another DID inside', async (t) => {
+t.test('CM-5, H77: another DID inside', async (t) => {
   table(t, 'commit_did_mismatch', {
     inner: { fields: { did: 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa' } },
     outer: { outer: { did: 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa' } },
   });
 });
 
-t.test('H78: another rev inside', async (t) => {
+t.test('CM-5, H78: another rev inside', async (t) => {
   const later = encodeTid(NOW_MS * 1000, 3);
   table(t, 'commit_rev_mismatch', {
     inner: { fields: { rev: later } },
@@ -262,28 +268,31 @@ t.test('H78: another rev inside', async (t) => {
   });
 });
 
-t.test('H83: a field we do not know, covered by the signature, and one that is not', async (t) => {
-  const withX = (bytes: Buffer): Buffer => {
-    const head = Buffer.from([bytes.readUInt8(0) + 1]);
-    return Buffer.concat([head, new DrislWriter().text('x').text('y').done(), bytes.subarray(1)]);
-  };
-  t.equal(
-    judge(ONE, {
-      commitBlock: (fields, keypair) =>
-        withX(encodeCommit(fields, keypair.sign(withX(encodeCommit(fields))))),
-    }),
-    'pass',
-  );
-  t.equal(
-    judge(ONE, {
-      commitBlock: (fields, keypair) =>
-        withX(encodeCommit(fields, keypair.sign(encodeCommit(fields)))),
-    }),
-    'commit_signature_bad',
-  );
-});
+t.test(
+  'CM-2, H83: a field we do not know, covered by the signature, and one that is not',
+  async (t) => {
+    const withX = (bytes: Buffer): Buffer => {
+      const head = Buffer.from([bytes.readUInt8(0) + 1]);
+      return Buffer.concat([head, new DrislWriter().text('x').text('y').done(), bytes.subarray(1)]);
+    };
+    t.equal(
+      judge(ONE, {
+        commitBlock: (fields, keypair) =>
+          withX(encodeCommit(fields, keypair.sign(withX(encodeCommit(fields))))),
+      }),
+      'pass',
+    );
+    t.equal(
+      judge(ONE, {
+        commitBlock: (fields, keypair) =>
+          withX(encodeCommit(fields, keypair.sign(encodeCommit(fields)))),
+      }),
+      'commit_signature_bad',
+    );
+  },
+);
 
-t.test('H84, H85: a signature that is not 64 bytes', async (t) => {
+t.test('SG-2, H84, H85: a signature that is not 64 bytes', async (t) => {
   const sig = (bytes: Buffer): Changes => ({
     commitBlock: (fields) => encodeCommit(fields, bytes),
   });
@@ -307,7 +316,7 @@ t.test('H88: forged with another key', async (t) => {
   t.equal(judge(ONE, forged), 'commit_signature_bad');
 });
 
-t.test('H89, H90: the current key counts, the key before does not', async (t) => {
+t.test('CM-4, H89, H90: the current key counts, the key before does not', async (t) => {
   const rotated = scene((repo) => {
     repo.rotateKey('new key', 'p256');
     return [create(PATH)];

@@ -49,7 +49,7 @@ t.test('the fast binding is there on this platform, and is chosen', async (t) =>
   t.equal(signatureBackend(), 'native');
 });
 
-t.test('H84, H85, H86: the interop signatures', async (t) => {
+t.test('SG-2, SG-3, SG-4, H84, H85, H86: the interop signatures', async (t) => {
   t.equal(FIXTURES.length, 6);
   for (const fixture of FIXTURES) {
     const message = Buffer.from(fixture.messageBase64, 'base64');
@@ -77,7 +77,7 @@ for (const curve of ['k256', 'p256'] as const) {
     t.equal(signatureVerdict(key, MESSAGE, changed), 'commit_signature_bad');
   });
 
-  t.test(`H86: ${curve}: high-S is refused at the exact bound`, async (t) => {
+  t.test(`SG-3, SG-4, H86: ${curve}: high-S is refused at the exact bound`, async (t) => {
     const r = right.subarray(0, 32);
     const highS = scalar(order - integer(right.subarray(32)));
     t.equal(signatureVerdict(key, MESSAGE, Buffer.concat([r, highS])), 'commit_signature_high_s');
@@ -87,7 +87,7 @@ for (const curve of ['k256', 'p256'] as const) {
     t.equal(signatureVerdict(key, MESSAGE, Buffer.concat([r, above])), 'commit_signature_high_s');
   });
 
-  t.test(`H87: ${curve}: r and s in 1 … n-1`, async (t) => {
+  t.test(`SG-2, H87: ${curve}: r and s in 1 … n-1`, async (t) => {
     const [r, s] = [right.subarray(0, 32), right.subarray(32)];
     const zero = Buffer.alloc(32);
     for (const bad of [
@@ -103,7 +103,7 @@ for (const curve of ['k256', 'p256'] as const) {
     t.equal(signatureVerdict(key, MESSAGE, last), 'commit_signature_bad', 'n-1 is in range');
   });
 
-  t.test(`H84: ${curve}: lengths other than 64`, async (t) => {
+  t.test(`SG-2, H84: ${curve}: lengths other than 64`, async (t) => {
     for (const length of [0, 1, 32, 63, 65, 128])
       t.equal(
         signatureVerdict(key, MESSAGE, Buffer.concat([right, right]).subarray(0, length)),

@@ -22,7 +22,7 @@ const KEY = { key: repo.keypair };
 const NEW = knownOf(repo);
 
 t.test(
-  'H134: a newer rev with other data sets the state, and the next commit chains on it',
+  'SY-2, H134: a newer rev with other data sets the state, and the next commit chains on it',
   async (t) => {
     const account = new SignedRepo({ did: DID, seed: 'sync' });
     account.commit([create('a.b.c/1')], { epochMs: NOW_MS - 20 });
@@ -45,7 +45,7 @@ t.test(
   },
 );
 
-t.test('H135, A18: the same rev and commit again', async (t) => {
+t.test('SY-2, SY-3, H135, A18: the same rev and commit again', async (t) => {
   t.equal(judgeSync(SYNC, { ...KEY, known: NEW }), 'pass unchanged');
   t.equal(judgeSync(SYNC, { ...KEY, known }), 'pass');
   t.equal(judgeSync(SYNC, KEY), 'pass', 'nothing known');
@@ -56,14 +56,14 @@ t.test('A18: the same rev, another commit', async (t) => {
   t.equal(judgeSync(SYNC, { ...KEY, known: other }), 'commit_rev_equivocated');
 });
 
-t.test('H136: a lower rev', async (t) => {
+t.test('SY-2, H136: a lower rev', async (t) => {
   const later = { ...NEW, rev: encodeTid(NOW_MS * 1000, 0) };
   t.equal(judgeSync(SYNC, { ...KEY, known: later }), 'commit_rev_stale');
   const forged = { key: new Keypair('k256', 'stranger'), known: later };
   t.equal(judgeSync(SYNC, forged), 'commit_rev_stale', 'before any work on its signature');
 });
 
-t.test('H137: forged, or saying another thing than its commit', async (t) => {
+t.test('SY-1, CM-5, H137: forged, or saying another thing than its commit', async (t) => {
   const car = (block: Buffer): Buffer =>
     encodeCar([cidOf(block)], [{ cid: cidOf(block), bytes: block }]);
   const fields = { did: DID, rev: SYNC.rev, data: SYNC.dataCid };
@@ -89,7 +89,7 @@ t.test('H137: forged, or saying another thing than its commit', async (t) => {
   t.equal(judgeSync({ ...SYNC, blocks: raw }, KEY), 'commit_block_cid_bad');
 });
 
-t.test('H55: 10,000 bytes of blocks pass, 10,001 do not', async (t) => {
+t.test('LM-3, H55: 10,000 bytes of blocks pass, 10,001 do not', async (t) => {
   const pad = 10_000 - SYNC.blocks.length - 2 - 36;
   for (const [bytes, verdict] of [
     [pad, 'pass'],

@@ -25,14 +25,14 @@ function table(t: Test, expected: string, rows: Readonly<Record<string, Changes>
   for (const [name, changes] of Object.entries(rows)) t.equal(judge(ONE, changes), expected, name);
 }
 
-t.test('H94: the root node is missing', async (t) => {
+t.test('CA-5, H94: the root node is missing', async (t) => {
   const isRoot = ({ cid }: Block): boolean => cid === ONE.parts.dataCid;
   table(t, 'commit_block_missing', {
     'left out': { blocks: (blocks) => blocks.filter((block) => !isRoot(block)) },
   });
 });
 
-t.test('H95: an empty commit needs no node; H96: but the same tree', async (t) => {
+t.test('step 2, CM-4, H95: an empty commit needs no node; H96: but the same tree', async (t) => {
   const empty = scene(() => []);
   t.equal(judge(empty), 'pass');
   t.equal(judge(empty, { blocks: (blocks) => blocks.slice(0, 1) }), 'pass');
@@ -40,7 +40,7 @@ t.test('H95: an empty commit needs no node; H96: but the same tree', async (t) =
   t.equal(judge(empty, wrong), 'commit_inversion_failed');
 });
 
-t.test('H97: a covering node left out', async (t) => {
+t.test('CA-5, H97: a covering node left out', async (t) => {
   const both = scene((repo) => [{ action: 'delete', path: repo.paths[11] ?? '' }, create(PATH)]);
   const count = 4;
   let missing = 0;
@@ -52,51 +52,57 @@ t.test('H97: a covering node left out', async (t) => {
   t.ok(missing > 0, `${missing} of them needed`);
 });
 
-t.test('H98: a deletion that is not listed', async (t) => {
+t.test('step 9, H98: a deletion that is not listed', async (t) => {
   const both = scene((repo) => [create(PATH), { action: 'delete', path: repo.paths[11] ?? '' }]);
   const ops = both.parts.ops.slice(0, 1);
   t.equal(judge(both), 'pass');
   t.equal(judge(both, { outer: { ops } }), 'commit_inversion_failed');
 });
 
-t.test('H99: an operation that the tree does not show', async (t) => {
+t.test('step 4, H99: an operation that the tree does not show', async (t) => {
   const [op] = ONE.parts.ops as [RepoOp];
   const more = { ...op, path: `${PATH}x` };
   t.equal(judge(ONE, { outer: { ops: [op, more] } }), 'commit_op_mismatch');
 });
 
-t.test('H100: op.cid is another; the deleted key is still there; prev is another', async (t) => {
-  const [op] = ONE.parts.ops as [RepoOp];
-  const cid = cidOf(post('another'));
-  const record = { cid, bytes: post('another') };
-  const other: Changes = {
-    outer: { ops: [{ ...op, cid }] },
-    blocks: (blocks) => [...blocks, record],
-  };
-  t.equal(judge(ONE, other), 'commit_op_mismatch');
-  const deleted: RepoOp = { action: 'delete', path: PATH, cid: null, prev: cid };
-  t.equal(judge(ONE, { outer: { ops: [deleted] } }), 'commit_op_mismatch');
-  const update = scene((repo) => [
-    { action: 'update', path: repo.paths[5] ?? '', record: post('x') },
-  ]);
-  t.equal(judge(update), 'pass');
-  const ops = update.parts.ops.map((each) => ({ ...each, prev: cid }));
-  t.equal(judge(update, { outer: { ops } }), 'commit_inversion_failed');
-  const gone = scene((repo) => [{ action: 'delete', path: repo.paths[5] ?? '' }]);
-  t.equal(judge(gone), 'pass');
-  const wrong = gone.parts.ops.map((each) => ({ ...each, prev: cid }));
-  t.equal(judge(gone, { outer: { ops: wrong } }), 'commit_inversion_failed');
-});
+t.test(
+  'step 4, H100: op.cid is another; the deleted key is still there; prev is another',
+  async (t) => {
+    const [op] = ONE.parts.ops as [RepoOp];
+    const cid = cidOf(post('another'));
+    const record = { cid, bytes: post('another') };
+    const other: Changes = {
+      outer: { ops: [{ ...op, cid }] },
+      blocks: (blocks) => [...blocks, record],
+    };
+    t.equal(judge(ONE, other), 'commit_op_mismatch');
+    const deleted: RepoOp = { action: 'delete', path: PATH, cid: null, prev: cid };
+    t.equal(judge(ONE, { outer: { ops: [deleted] } }), 'commit_op_mismatch');
+    const update = scene((repo) => [
+      { action: 'update', path: repo.paths[5] ?? '', record: post('x') },
+    ]);
+    t.equal(judge(update), 'pass');
+    const ops = update.parts.ops.map((each) => ({ ...each, prev: cid }));
+    t.equal(judge(update, { outer: { ops } }), 'commit_inversion_failed');
+    const gone = scene((repo) => [{ action: 'delete', path: repo.paths[5] ?? '' }]);
+    t.equal(judge(gone), 'pass');
+    const wrong = gone.parts.ops.map((each) => ({ ...each, prev: cid }));
+    t.equal(judge(gone, { outer: { ops: wrong } }), 'commit_inversion_failed');
+  },
+);
 
-t.test('H101: the record block is absent, of a create and of an update', async (t) => {
-  table(t, 'commit_record_missing', { create: { blocks: (blocks) => blocks.slice(0, -1) } });
-  const update = scene((repo) => [
-    { action: 'update', path: repo.paths[5] ?? '', record: post('x') },
-  ]);
-  t.equal(judge(update, { blocks: (blocks) => blocks.slice(0, -1) }), 'commit_record_missing');
-});
+t.test(
+  'CA-5, step 4, H101: the record block is absent, of a create and of an update',
+  async (t) => {
+    table(t, 'commit_record_missing', { create: { blocks: (blocks) => blocks.slice(0, -1) } });
+    const update = scene((repo) => [
+      { action: 'update', path: repo.paths[5] ?? '', record: post('x') },
+    ]);
+    t.equal(judge(update, { blocks: (blocks) => blocks.slice(0, -1) }), 'commit_record_missing');
+  },
+);
 
-t.test('H102: prevData of nothing', async (t) => {
+t.test('step 9, H102: prevData of nothing', async (t) => {
   const wrong: Changes = { outer: { prevData: someCid('x') } };
   t.equal(judge(ONE, wrong), 'commit_inversion_failed');
   t.equal(judge(ONE, wrong, { known: null }), 'commit_inversion_failed', 'nothing known either');
@@ -125,7 +131,7 @@ type CommitPartsWithOps = Scene['parts'];
 const RECORD = (path: string): string => cidOf(post(path));
 
 t.test(
-  'H103: an old key in a node of the wrong layer inverts all right, and is refused',
+  'MS-5, H103: an old key in a node of the wrong layer inverts all right, and is refused',
   async (t) => {
     const stray = { key: keyAfter(keyOf(1, 0), 0), value: someCid('stray') };
     const path = keyAfter(stray.key, 1);
@@ -135,14 +141,14 @@ t.test(
   },
 );
 
-t.test('H103: the created key in a node of the wrong layer', async (t) => {
+t.test('MS-5, H103: the created key in a node of the wrong layer', async (t) => {
   const path = keyOf(0, 9);
   const before = new TreeNode(1, [{ key: keyOf(1, 0), value: someCid('a') }]);
   const after = new TreeNode(1, [...before.items, { key: path, value: RECORD(path) }]);
   t.equal(judge(onTree(before, after, path, [nodeBlock(after)])), 'commit_mst_bad');
 });
 
-t.test('H105: a key twice in a node inverts all right, and is refused', async (t) => {
+t.test('MS-4, H105: a key twice in a node inverts all right, and is refused', async (t) => {
   const path = keyOf(0, 3);
   const old = { k: keyOf(0, 0), v: someCid('a') };
   const before = new TreeNode(0, [{ key: old.k, value: old.v }]);
@@ -160,7 +166,7 @@ t.test('H105: a key twice in a node inverts all right, and is refused', async (t
   }
 });
 
-t.test('H106: a leafless root inverts all right, and is refused', async (t) => {
+t.test('MS-6, H106: a leafless root inverts all right, and is refused', async (t) => {
   const path = keyOf(0, 3);
   const before = putLeaf(EMPTY_TREE, keyOf(0, 0), someCid('a'));
   const after = putLeaf(before, path, RECORD(path));
@@ -189,7 +195,7 @@ t.test('H119: an update that changes nothing', async (t) => {
   t.equal(judge(same), 'pass');
 });
 
-t.test('H120, H121: nonsense records, floats and foreign links pass', async (t) => {
+t.test('CD-5, H120, H121: nonsense records, floats and foreign links pass', async (t) => {
   const records: Record<string, Buffer> = {
     'unknown $type': new DrislWriter().map(1).text('$type').text('no.such.thing').done(),
     'no map': new DrislWriter().text('hello').done(),

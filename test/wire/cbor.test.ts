@@ -179,7 +179,7 @@ function isItem(bytes: Buffer, rules: number): boolean {
   return end === bytes.length;
 }
 
-t.test('DRISL: accepted', async (t) => {
+t.test('CB-1, CB-2, CB-3, CB-7, CB-8, CD-1, CD-2: DRISL: accepted', async (t) => {
   for (const [name, hex] of GOOD) {
     t.ok(isItem(bytesOf(hex), RULES_FRAME), name);
     t.ok(isItem(bytesOf(hex), RULES_RECORD), `${name}, in a record`);
@@ -187,7 +187,7 @@ t.test('DRISL: accepted', async (t) => {
   }
 });
 
-t.test('DRISL: refused', async (t) => {
+t.test('CB-1, CB-2, CB-3, CB-4, CB-5, CB-6, CB-8, CD-2: DRISL: refused', async (t) => {
   for (const [name, hex] of BAD_ALWAYS) {
     t.notOk(isItem(bytesOf(hex), RULES_FRAME), name);
     t.notOk(isItem(bytesOf(hex), RULES_RECORD), `${name}, in a record`);
@@ -197,7 +197,7 @@ t.test('DRISL: refused', async (t) => {
   }
 });
 
-t.test('H121: what a record may hold and a frame may not', async (t) => {
+t.test('CB-6, CB-7, CD-1, H121: what a record may hold and a frame may not', async (t) => {
   for (const [name, hex] of BAD_IN_FRAME_ONLY) {
     t.notOk(isItem(bytesOf(hex), RULES_FRAME), name);
     t.ok(isItem(bytesOf(hex), RULES_RECORD), `${name}, in a record`);

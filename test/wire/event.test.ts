@@ -78,7 +78,7 @@ t.test('a commit', async (t) => {
   }
 });
 
-t.test('sync, identity, account', async (t) => {
+t.test('SY-1, ID-3, AC-1: sync, identity, account', async (t) => {
   t.match(decoded(eventFrame(2), 2), { kind: 2, did: DID, hostSeq: 77, rev: REV, ops: [] });
   t.match(decoded(eventFrame(3), 3), { hostSeq: 78, handle: 'alice.example.com', hasHandle: true });
   t.match(decoded(eventFrame(3, { handle: undefined }), 3), { handle: '', hasHandle: false });
@@ -127,7 +127,7 @@ t.test('H43, H44: what needs a fix says so', async (t) => {
   }
 });
 
-t.test('H20: keys out of order are noted in each of the three places', async (t) => {
+t.test('A25, H20: keys out of order are noted in each of the three places', async (t) => {
   const header = new Pairs([
     ['op', 1],
     ['t', '#commit'],

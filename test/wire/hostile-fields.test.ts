@@ -96,8 +96,8 @@ const SCHEMA: readonly Row[] = [
   ['H43: since null', commitFrame({ since: null }), EVENT, PASS],
   ['H44: tooBig true', commitFrame({ tooBig: true }), EVENT, PASS],
   ['H44: rebase true', commitFrame({ rebase: true }), EVENT, PASS],
-  ['H47: a DID of 2048', commitFrame({ repo: LONG_DID.slice(0, 2048) }), EVENT, PASS],
-  ['H47: a DID of 2049', commitFrame({ repo: LONG_DID }), 'did_syntax_bad', 'did_syntax_bad'],
+  ['LM-6, H47: a DID of 2048', commitFrame({ repo: LONG_DID.slice(0, 2048) }), EVENT, PASS],
+  ['LM-6, H47: a DID of 2049', commitFrame({ repo: LONG_DID }), 'did_syntax_bad', 'did_syntax_bad'],
   [
     'H47: a DID of 2049, kind 4',
     eventFrame(4, { did: LONG_DID }),
@@ -120,11 +120,11 @@ const SCHEMA: readonly Row[] = [
       [`H51: ${time} in an account`, eventFrame(4, { time }), EVENT, PASS, 4],
     ],
   ),
-  ['H52: 200 ops', manyOps(200), EVENT, PASS],
-  ['H52: 201 ops', manyOps(201), EVENT, 'commit_ops_too_many'],
-  ['H53: blocks of 2,000,000', commitFrame({ blocks: Buffer.alloc(2_000_000) }), EVENT, PASS],
+  ['LM-5, H52: 200 ops', manyOps(200), EVENT, PASS],
+  ['LM-5, H52: 201 ops', manyOps(201), EVENT, 'commit_ops_too_many'],
+  ['LM-2, H53: blocks of 2,000,000', commitFrame({ blocks: Buffer.alloc(2_000_000) }), EVENT, PASS],
   [
-    'H53: blocks of 2,000,001',
+    'LM-2, H53: blocks of 2,000,001',
     commitFrame({ blocks: Buffer.alloc(2_000_001) }),
     EVENT,
     'commit_blocks_too_large',
@@ -137,9 +137,9 @@ const SCHEMA: readonly Row[] = [
     'commit_blocks_empty',
     2,
   ],
-  ['H55: sync of 10,000', eventFrame(2, { blocks: Buffer.alloc(10_000) }), EVENT, PASS, 2],
+  ['LM-3, H55: sync of 10,000', eventFrame(2, { blocks: Buffer.alloc(10_000) }), EVENT, PASS, 2],
   [
-    'H55: sync of 10,001',
+    'LM-3, H55: sync of 10,001',
     eventFrame(2, { blocks: Buffer.alloc(10_001) }),
     EVENT,
     'commit_blocks_too_large',
@@ -190,7 +190,7 @@ const SCHEMA: readonly Row[] = [
 
 check(SCHEMA);
 
-t.test('operations: keys out of order pass, twice do not, budgets hold', async (t) => {
+t.test('A25, CB-3: operations: keys out of order pass, twice do not, budgets hold', async (t) => {
   const view = new EventView();
   const op = (...entries: readonly (readonly [string, Value])[]): Buffer => {
     return commitFrame({ ops: [new Pairs(entries)] });
@@ -216,7 +216,7 @@ t.test('operations: keys out of order pass, twice do not, budgets hold', async (
   t.equal(decodeEvent(extra(14), 1, view), 'wire_cbor_bad', '17 entries');
 });
 
-t.test('unknown fields are kept up to 64 KiB together, wherever they stand', async (t) => {
+t.test('FR-6: unknown fields are kept up to 64 KiB together, wherever they stand', async (t) => {
   const view = new EventView();
   // Key `x` and the head of the bytes take 2 + 5 or 2 + 3 bytes.
   const row = (bytes: number): Buffer => commitFrame({ x: Buffer.alloc(bytes - 5) });

@@ -43,7 +43,12 @@ function withEntry(hex: string): Buffer {
 const FRAMING: readonly Row[] = [
   ['H2: empty', Buffer.alloc(0), 'frame_header_bad', 'frame_header_bad'],
   ['H3: header without payload', HEADER, 'wire_payload_not_map', 'wire_payload_not_map'],
-  ['H4: third object', Buffer.concat([commitFrame(), cbor({})]), EVENT, 'frame_trailing_bytes'],
+  [
+    'FR-4, H4: third object',
+    Buffer.concat([commitFrame(), cbor({})]),
+    EVENT,
+    'frame_trailing_bytes',
+  ],
   ['H4: trailing byte', Buffer.concat([commitFrame(), cbor(0)]), EVENT, 'frame_trailing_bytes'],
   ['H5: truncated by a byte', commitFrame().subarray(0, -1), EVENT, 'wire_cbor_bad'],
   ['H5: truncated in an only field', under({ op: 1, t: '#commit' }, raw('a1617859')), BAD, BAD],
@@ -83,7 +88,7 @@ const FRAMING: readonly Row[] = [
     return [`H10: ${type}`, under({ op: 1, t: type }), 'frame_kind_unknown', 'frame_kind_unknown'];
   }),
   [
-    'H10: the payload of an unknown type is not parsed',
+    'FR-6, H10: the payload of an unknown type is not parsed',
     frame({ op: 1, t: '#labels' }, raw('ff')),
     'frame_kind_unknown',
     'frame_kind_unknown',
@@ -250,7 +255,7 @@ const FRAMING: readonly Row[] = [
     PASS,
   ],
   [
-    'H30: __proto__ and constructor',
+    'CB-13, H30: __proto__ and constructor',
     commitFrame({ ['__proto__']: { x: 1 }, constructor: { y: 1 } }),
     EVENT,
     PASS,
@@ -267,7 +272,12 @@ const FRAMING: readonly Row[] = [
     'wire_payload_not_map',
     'wire_payload_not_map',
   ],
-  ['H32: unknown fields, $type', commitFrame({ $type: 'x', zz: [1, { a: null }] }), EVENT, PASS],
+  [
+    'FR-6, H32: unknown fields, $type',
+    commitFrame({ $type: 'x', zz: [1, { a: null }] }),
+    EVENT,
+    PASS,
+  ],
   ['H32: unknown field in the header', under({ op: 1, t: '#commit', x: 'y' }), EVENT, PASS],
   [
     'names of payload fields in the header are unknown fields',

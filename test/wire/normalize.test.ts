@@ -49,24 +49,27 @@ function goesOutAs(
   t.equal(again.bytes, out.bytes, `${name}: going out again changes nothing`);
 }
 
-t.test('H43, H44: required fields are added and deprecated ones made right', async (t) => {
-  const wanted = commitFrame();
-  const rows: readonly Fields[] = [
-    { rebase: undefined },
-    { rebase: true },
-    { rebase: null },
-    { tooBig: undefined },
-    { tooBig: true },
-    { tooBig: null },
-    { blobs: undefined },
-    { blobs: null },
-    { blobs: [link(1), link(2, 0x55)] },
-    { rebase: true, tooBig: undefined, blobs: null },
-  ];
-  for (const fields of rows) goesOutAs(t, commitFrame(fields), 1, wanted, JSON.stringify(fields));
-  goesOutAs(t, commitFrame({ since: undefined }), 1, commitFrame({ since: null }), 'since');
-  goesOutAs(t, commitFrame({ since: null }), 1, commitFrame({ since: null }), 'since null stays');
-});
+t.test(
+  'CD-6, CH-7, H43, H44: required fields are added and deprecated ones made right',
+  async (t) => {
+    const wanted = commitFrame();
+    const rows: readonly Fields[] = [
+      { rebase: undefined },
+      { rebase: true },
+      { rebase: null },
+      { tooBig: undefined },
+      { tooBig: true },
+      { tooBig: null },
+      { blobs: undefined },
+      { blobs: null },
+      { blobs: [link(1), link(2, 0x55)] },
+      { rebase: true, tooBig: undefined, blobs: null },
+    ];
+    for (const fields of rows) goesOutAs(t, commitFrame(fields), 1, wanted, JSON.stringify(fields));
+    goesOutAs(t, commitFrame({ since: undefined }), 1, commitFrame({ since: null }), 'since');
+    goesOutAs(t, commitFrame({ since: null }), 1, commitFrame({ since: null }), 'since null stays');
+  },
+);
 
 t.test('a null in an optional field is left out', async (t) => {
   const noPrevData = commitFrame({ prevData: undefined });
@@ -89,7 +92,7 @@ t.test('a null in an optional field is left out', async (t) => {
   goesOutAs(t, commitFrame(old), 1, commitFrame(wanted), 'prev of an old update');
 });
 
-t.test('H20: keys are sorted in header, payload and operations', async (t) => {
+t.test('FR-14, CB-3, H20: keys are sorted in header, payload and operations', async (t) => {
   const header = { op: 1, t: '#commit', extension: [1, 2], a: 'b' };
   const ops = [CREATE, { ...UPDATE, zz: { a: 1 } }, DELETE];
   const fields = { ...COMMIT, ops, $type: 'x', zzzzzzzzzzz: 1, a: null };
@@ -107,7 +110,7 @@ t.test('H20: keys are sorted in header, payload and operations', async (t) => {
   goesOutAs(t, frame(header, inOps as Value), 1, wanted, 'one operation');
 });
 
-t.test('H32: unknown fields go out byte for byte, of every kind', async (t) => {
+t.test('FR-6, CB-12, H32: unknown fields go out byte for byte, of every kind', async (t) => {
   const odd = raw('a2 61 61 82 01 f6 62 6162 40');
   for (const kind of [1, 2, 3, 4] as const) {
     const bytes = eventFrame(kind, { $type: 'com.atproto.sync.subscribeRepos', unknown: odd });
@@ -133,7 +136,7 @@ t.test('H32: unknown fields go out byte for byte, of every kind', async (t) => {
   );
 });
 
-t.test('A44: our status of an account over the one of the host', async (t) => {
+t.test('AC-3, A44: our status of an account over the one of the host', async (t) => {
   const given = (fields: Fields): Buffer => eventFrame(4, fields);
   const rows: readonly (readonly [Fields, Overrides, Fields])[] = [
     [
@@ -167,7 +170,7 @@ t.test('A44: our status of an account over the one of the host', async (t) => {
   }
 });
 
-t.test('H151: the handle of an identity can be left out', async (t) => {
+t.test('ID-2, H151: the handle of an identity can be left out', async (t) => {
   const bare = eventFrame(3, { handle: undefined });
   goesOutAs(t, eventFrame(3), 3, bare, 'dropped', { dropHandle: true });
   goesOutAs(t, bare, 3, bare, 'none there', { dropHandle: true });
@@ -192,7 +195,7 @@ t.test('overrides mean nothing in an event of another kind', async (t) => {
   goesOutAs(t, needy, 1, commitFrame(), 'not even when written anew', overrides);
 });
 
-t.test('a frame that could be over 5,000,000 bytes with our seq is refused', async (t) => {
+t.test('LM-1: a frame that could be over 5,000,000 bytes with our seq is refused', async (t) => {
   const out = new NormalFrame();
   // A text that is no time is the only thing of any length that an accepted event can hold.
   const timeBytes = 5_000_000 - eventFrame(3, { seq: 1, time: 'x'.repeat(70_000) }).length + 70_000;

@@ -86,7 +86,7 @@ t.test('headers that we would not write', async (t) => {
   }
 });
 
-t.test('our seq takes the place of theirs, whatever the widths', async () => {
+t.test('SQ-3: our seq takes the place of theirs, whatever the widths', async () => {
   const seq = fc.oneof(
     fc.constantFrom(1, 23, 24, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1),
     fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
