@@ -19,8 +19,8 @@
  *                                             52  8 zero
  *   record row                                60  4 crc of bytes 0 … 59
  *    0  4 frameBytes, websocket header incl.
- *    4  1 kind   5 3 zero   8 4 hostId   12 4 upstreamCrc   16 4 didHashLo   20 4 didHashHi
- *   24  8 hostSeq           32 8 arrivalMs (epoch)
+ *    4  1 kind   5 1 statusCode   6 2 zero   8 4 hostId   12 4 upstreamCrc   16 4 didHashLo
+ *   20  4 didHashHi   24 8 hostSeq, 0 for an event of our own   32 8 arrivalMs (epoch)
  *
  * Both CRCs of a batch are CRC-32 seeded from the salt, which nobody outside knows, so bytes of a
  * frame cannot pass for a batch. `prevCrc` of the first batch is `crc` of the segment header.
@@ -228,6 +228,8 @@ export function bodyCrc(
 export class RecordRow {
   frameBytes = 0;
   kind = 0;
+  /** Of an #account event: accounts/status-code.ts. */
+  statusCode = 0;
   hostId = 0;
   upstreamCrc = 0;
   didHashLo = 0;
@@ -238,6 +240,7 @@ export class RecordRow {
   read(source: Buffer, at: number): void {
     this.frameBytes = source.readUInt32LE(at);
     this.kind = source.readUInt8(at + 4);
+    this.statusCode = source.readUInt8(at + 5);
     this.hostId = source.readUInt32LE(at + 8);
     this.upstreamCrc = source.readUInt32LE(at + 12);
     this.didHashLo = source.readUInt32LE(at + 16);
@@ -248,7 +251,7 @@ export class RecordRow {
 
   write(target: Buffer, at: number): void {
     target.writeUInt32LE(this.frameBytes, at);
-    target.writeUInt32LE(this.kind, at + 4);
+    target.writeUInt32LE(this.kind | (this.statusCode << 8), at + 4);
     target.writeUInt32LE(this.hostId, at + 8);
     target.writeUInt32LE(this.upstreamCrc, at + 12);
     target.writeUInt32LE(this.didHashLo, at + 16);

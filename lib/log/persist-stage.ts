@@ -186,6 +186,7 @@ export class PersistStage {
     const row = this.#row;
     row.frameBytes = frameBytes;
     row.kind = record.kind;
+    row.statusCode = record.statusCode;
     row.hostId = record.hostId;
     row.upstreamCrc = record.upstreamCrc;
     row.didHashLo = record.didHashLo;

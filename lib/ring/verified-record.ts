@@ -2,16 +2,20 @@
  * What a verify thread hands to `persist`: one accepted event in its final form but for `seq`.
  * Little endian.
  *
- *    0 u8  kind          4 u32 hostId        8 i32 ingestNo     12 u32 upstreamCrc
+ *    0 u8  kind          1 u8  statusCode    4 u32 hostId        8 i32 ingestNo
+ *   12 u32 upstreamCrc
  *   16 u32 didHashLo    20 u32 didHashHi    24 f64 hostSeq      32 f64 arrivalMs (epoch)
  *   40 f64 seq          48 u32 seqStart     52 u32 seqEnd       56 the frame
  *
  * `seq` is 0 until `persist` writes it, before the commit that makes the record durable, and the
  * verify thread reads it back after that commit; -1 says that the output was too large to emit.
+ * An event of our own has hostSeq 0 and upstreamCrc 0: no host sent it, none will send it again.
+ * `statusCode` of an #account event: accounts/status-code.ts; 0 for all others.
  * [seqStart, seqEnd) is the CBOR integer of `seq`, counted from the first byte of the frame.
  * @thread any
  */
 export const VERIFIED_KIND = 0;
+export const VERIFIED_STATUS_CODE = 1;
 export const VERIFIED_HOST_ID = 4;
 export const VERIFIED_INGEST_NO = 8;
 export const VERIFIED_UPSTREAM_CRC = 12;
@@ -29,6 +33,7 @@ export const SEQ_REFUSED = -1;
 
 export type VerifiedMeta = {
   kind: number;
+  statusCode: number;
   hostId: number;
   ingestNo: number;
   upstreamCrc: number;
@@ -42,7 +47,7 @@ export type VerifiedMeta = {
 
 /** Writes the header at `at`; returns the offset at which the frame goes. */
 export function writeVerifiedHeader(target: Buffer, at: number, meta: VerifiedMeta): number {
-  target.writeUInt32LE(meta.kind, at);
+  target.writeUInt32LE(meta.kind | (meta.statusCode << 8), at);
   target.writeUInt32LE(meta.hostId, at + VERIFIED_HOST_ID);
   target.writeInt32LE(meta.ingestNo, at + VERIFIED_INGEST_NO);
   target.writeUInt32LE(meta.upstreamCrc, at + VERIFIED_UPSTREAM_CRC);
@@ -59,6 +64,7 @@ export function writeVerifiedHeader(target: Buffer, at: number, meta: VerifiedMe
 /** A view of one verified record, reused from record to record. */
 export class VerifiedRecord implements VerifiedMeta {
   kind = 0;
+  statusCode = 0;
   hostId = 0;
   ingestNo = 0;
   upstreamCrc = 0;
@@ -74,6 +80,7 @@ export class VerifiedRecord implements VerifiedMeta {
 
   read(source: Buffer, at: number, payloadBytes: number): void {
     this.kind = source.readUInt8(at);
+    this.statusCode = source.readUInt8(at + VERIFIED_STATUS_CODE);
     this.hostId = source.readUInt32LE(at + VERIFIED_HOST_ID);
     this.ingestNo = source.readInt32LE(at + VERIFIED_INGEST_NO);
     this.upstreamCrc = source.readUInt32LE(at + VERIFIED_UPSTREAM_CRC);

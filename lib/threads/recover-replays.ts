@@ -36,6 +36,8 @@ export async function recoverReplays(
   fromSeq = Math.max(fromSeq, oldestSeq - 1);
   let recordCount = 0;
   const damages = await log.forEachRecord(fromSeq, view, (record) => {
+    // An event of our own: no host will send it again.
+    if (record.hostSeq === 0) return undefined;
     const host = byId.get(record.hostId);
     if (record.seq > (host?.replayFrom ?? checkpointSeq)) {
       filter.add(record.hostId, host?.cursor ?? null, record);

@@ -37,7 +37,8 @@ function header(fields = FIELDS): SegmentHeader {
 function encodeBatch(segment: SegmentHeader, byteOffset: number): Buffer {
   const batch = new Batch();
   const row = new RecordRow();
-  Object.assign(row, { frameBytes: 5, kind: 3, hostId: 2 ** 32 - 1, upstreamCrc: 2 ** 32 - 2 });
+  Object.assign(row, { frameBytes: 5, kind: 3, statusCode: 255, hostId: 2 ** 32 - 1 });
+  Object.assign(row, { upstreamCrc: 2 ** 32 - 2 });
   Object.assign(row, { didHashLo: 1, didHashHi: 2 ** 31, hostSeq: 2 ** 53 - 1, arrivalMs: 12.25 });
   batch.frames.write('\x82\x03abc', 'latin1');
   batch.add(row);
@@ -72,7 +73,8 @@ t.test('a batch comes back as it was', async (t) => {
   t.equal(bodyCrc(bytes, BATCH_HEADER_BYTES, bytes.length, segment), found.bodyCrc);
   const row = new RecordRow();
   row.read(bytes, BATCH_HEADER_BYTES);
-  t.match(row, { frameBytes: 5, kind: 3, hostId: 2 ** 32 - 1, upstreamCrc: 2 ** 32 - 2 });
+  t.match(row, { frameBytes: 5, kind: 3, statusCode: 255, hostId: 2 ** 32 - 1 });
+  t.equal(row.upstreamCrc, 2 ** 32 - 2);
   t.match(row, { didHashLo: 1, didHashHi: 2 ** 31, hostSeq: 2 ** 53 - 1, arrivalMs: 12.25 });
 });
 

@@ -145,6 +145,7 @@ export class World {
     if (at < 0) throw new Error('ring full');
     const frameAt = writeVerifiedHeader(producer.bytes, at, {
       kind,
+      statusCode: 0,
       hostId: 5 + ring,
       ingestNo: 1,
       upstreamCrc: 0xdeadbeef,

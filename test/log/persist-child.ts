@@ -66,6 +66,7 @@ function offer(): void {
   if (at < 0) return;
   const meta = {
     kind: 1,
+    statusCode: 0,
     hostId: 1,
     ingestNo: offered,
     upstreamCrc: 1,
