@@ -5,7 +5,15 @@
  * @thread any
  */
 import type { RejectCode } from '../reject/codes.ts';
-import { headArgument, headBytes, MAJOR_MAP, MAJOR_TEXT, skipItem } from './cbor.ts';
+import {
+  headArgument,
+  headBytes,
+  MAJOR_MAP,
+  MAJOR_TEXT,
+  RULES_FRAME,
+  scanItem,
+  skipItem,
+} from './cbor.ts';
 import { ENTRIES_MAX } from './entries.ts';
 import {
   DID_BYTES_MAX,
@@ -81,18 +89,23 @@ function keySkip(buf: Buffer, at: number, end: number): number {
 }
 
 function readSeq(buf: Buffer, at: number, end: number, out: Peek): RejectCode | undefined {
-  if (!isInteger(buf, at)) return 'wire_field_bad';
+  if (!isInteger(buf, at)) return wrongType(buf, at, end);
   if (headArgument(buf, at, end) < 0) return 'wire_cbor_bad';
   out.hostSeq = hostSeqAt(buf, at, end);
   return out.hostSeq === 0 ? 'host_seq_bad' : undefined;
 }
 
 function readDid(buf: Buffer, at: number, end: number, out: Peek): RejectCode | undefined {
-  if (byteAt(buf, at) >> 5 !== MAJOR_TEXT) return 'wire_field_bad';
+  if (byteAt(buf, at) >> 5 !== MAJOR_TEXT) return wrongType(buf, at, end);
   const length = headArgument(buf, at, end);
   out.didStart = at + headBytes(byteAt(buf, at));
   if (length < 0 || length > end - out.didStart) return 'wire_cbor_bad';
   if (length === 0 || length > DID_BYTES_MAX) return 'did_syntax_bad';
   out.didEnd = out.didStart + length;
   return undefined;
+}
+
+/** The field is at fault, unless its value is no DRISL: a float, a tag, a broken head (H26). */
+function wrongType(buf: Buffer, at: number, end: number): RejectCode {
+  return scanItem(buf, at, end, RULES_FRAME) < 0 ? 'wire_cbor_bad' : 'wire_field_bad';
 }

@@ -218,9 +218,12 @@ const FRAMING: readonly Row[] = [
   [
     'H26: seq 5.0',
     commitFrame({ seq: raw('fb4014000000000000') }),
-    'wire_field_bad',
+    'wire_cbor_bad',
     'wire_cbor_bad',
   ],
+  ['H23: seq is a bignum', commitFrame({ seq: raw('c24105') }), 'wire_cbor_bad', 'wire_cbor_bad'],
+  ['H24: repo is undefined', commitFrame({ repo: raw('f7') }), 'wire_cbor_bad', 'wire_cbor_bad'],
+  ['H22: repo is indefinite', commitFrame({ repo: raw('5f4161ff') }), BAD, BAD],
   ['H26: float in an unknown field', withEntry('fb3ff8000000000000'), EVENT, 'wire_cbor_bad'],
   ['H27: 20,000 arrays', withEntry(`${'81'.repeat(20_000)}80`), EVENT, 'wire_cbor_bad'],
   ['H28: array of 2^32', withEntry('9b0000000100000000'), EVENT, 'wire_cbor_bad'],
