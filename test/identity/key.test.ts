@@ -1,4 +1,5 @@
 /** SG-5, SG-6, H93: keys of DID documents. */
+import { createECDH } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
 import { decodeBase58 } from '../../lib/identity/base58.ts';
@@ -9,6 +10,7 @@ import {
   keyToText,
   parseMethodKey,
 } from '../../lib/identity/key.ts';
+import { interopJson } from '../repo/interop.ts';
 import { encodeBase58, multikey, newKey, wholeKey } from './documents.ts';
 
 const CURVES: readonly Curve[] = ['k256', 'p256'];
@@ -47,6 +49,24 @@ t.test('SG-6: legacy types carry 33 or 65 bytes without a codec', async (t) => {
     t.same(parseMethodKey(LEGACY[curve], `z${encodeBase58(whole)}`), { curve, bytes });
     t.equal(parseMethodKey('Multikey', `z${encodeBase58(bytes)}`), undefined, 'no codec');
     t.equal(parseMethodKey(LEGACY[curve], multikey(curve, bytes)), undefined, 'with codec');
+  }
+});
+
+t.test('SG-1, SG-5: the interop did:keys are the points of their private keys', async (t) => {
+  type Row = { readonly privateKeyBytesHex?: string; readonly privateKeyBytesBase58?: string };
+  type Named = Row & { readonly publicDidKey: string };
+  const files = { k256: 'crypto/w3c_didkey_K256.json', p256: 'crypto/w3c_didkey_P256.json' };
+  for (const curve of CURVES) {
+    const rows = interopJson<Named[]>(files[curve]);
+    t.ok(rows.length > 0);
+    for (const { privateKeyBytesHex: hex, privateKeyBytesBase58: base58, publicDidKey } of rows) {
+      const secret = hex ? Buffer.from(hex, 'hex') : decodeBase58(base58 ?? '', 44);
+      const ecdh = createECDH(curve === 'k256' ? 'secp256k1' : 'prime256v1');
+      ecdh.setPrivateKey(secret ?? Buffer.alloc(0));
+      const bytes = ecdh.getPublicKey(null, 'compressed');
+      const key = parseMethodKey('Multikey', publicDidKey.slice('did:key:'.length));
+      t.same(key, { curve, bytes }, publicDidKey);
+    }
   }
 });
 

@@ -107,3 +107,16 @@ t.test('H50, H126: the rev of a sync', async (t) => {
   t.equal(judgeSync(SYNC, { ...KEY, epochMs: NOW_MS - 600_000 }), 'commit_rev_future');
   t.equal(judgeSync(SYNC, { ...KEY, epochMs: NOW_MS - 600_000, revAheadMsMax: 600_000 }), 'pass');
 });
+
+t.test('CA-6: only the commit block is expected; what else is there does not matter', async (t) => {
+  const bytes = post('a record that nobody asked for');
+  const extra = [
+    { cid: repo.tree.cid, bytes: repo.tree.encode() },
+    { cid: cidOf(bytes), bytes },
+  ];
+  const commit = SYNC.blocks.subarray(encodeCar([SYNC.commitCid], []).length);
+  const others = encodeCar([SYNC.commitCid], extra);
+  const withOthers = Buffer.concat([others, commit]);
+  t.equal(judgeSync({ ...SYNC, blocks: withOthers }, KEY), 'pass');
+  t.equal(judgeSync({ ...SYNC, blocks: others }, KEY), 'commit_root_missing');
+});

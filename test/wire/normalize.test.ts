@@ -1,4 +1,5 @@
 /** The outgoing form: what is added, corrected, sorted and kept, and where seq then stands. */
+import { decode, decodeFirst } from '@atcute/cbor';
 import t, { type Test } from 'tap';
 import { decodeEvent, EventView } from '../../lib/wire/event.ts';
 import { NormalFrame, normalizeFrame, type Overrides } from '../../lib/wire/normalize.ts';
@@ -16,6 +17,7 @@ import {
   link,
   Pairs,
   raw,
+  SYNC,
   TIME,
   UPDATE,
   unsorted,
@@ -212,4 +214,45 @@ t.test('LM-1: a frame that could be over 5,000,000 bytes with our seq is refused
   t.equal(verdict(sized(8, 2 ** 40)), undefined, 'theirs was 9 bytes long: nothing grows');
   t.equal(verdict(sized(7, 2 ** 40)), 'wire_output_too_large', 'over already');
   t.equal(verdict(sized(0, 1), { time: TIME }), undefined, 'what counts is what goes out');
+});
+
+/** Names of the keys of a map as they stand on the wire. */
+function keysOf(map: unknown): string[] {
+  return Object.keys(map as object);
+}
+
+t.test('FR-14: what goes out has its keys in the one right order', async (t) => {
+  const rows: readonly (readonly [Kind, string, string])[] = [
+    [
+      1,
+      'a261746723636f6d6d6974626f7001',
+      'ops rev seq repo time blobs since blocks commit rebase tooBig prevData',
+    ],
+    [2, 'a26174652373796e63626f7001', 'did rev seq time blocks'],
+    [3, 'a2617469236964656e74697479626f7001', 'did seq time handle'],
+    [4, 'a2617468236163636f756e74626f7001', 'did seq time active status'],
+  ];
+  for (const [kind, headerHex, keys] of rows) {
+    const payload = Object.entries([{}, COMMIT, SYNC, IDENTITY, ACCOUNT][kind] as Fields);
+    const types = ['', '#commit', '#sync', '#identity', '#account'];
+    const reversed = new Pairs(payload.toReversed() as [string, Value][]);
+    const { bytes } = normal(frame({ op: 1, t: types[kind] ?? '' }, reversed), kind);
+    t.equal(bytes.subarray(0, headerHex.length / 2).toString('hex'), headerHex);
+    const [, rest] = decodeFirst(bytes);
+    const event = decode(rest);
+    t.equal(keysOf(event).join(' '), keys);
+    if (kind !== 1) continue;
+    const op = decode(decodeFirst(normal(commitFrame({ ops: [unsorted(UPDATE)] }), 1).bytes)[1]);
+    t.equal(keysOf(op.ops[0]).join(' '), 'cid path prev action');
+  }
+});
+
+t.test('CB-13, H30: a key named as something every object has is kept as it is', async (t) => {
+  for (const name of ['__proto__', 'constructor', 'toString']) {
+    const fields = { [name]: { [name]: 1, x: [2] } };
+    const bytes = commitFrame(fields);
+    goesOutAs(t, bytes, 1, bytes, name);
+    const disordered = frame({ op: 1, t: '#commit' }, unsorted({ ...COMMIT, ...fields }));
+    goesOutAs(t, disordered, 1, bytes, `${name}, written anew`);
+  }
 });
