@@ -6,11 +6,11 @@
  * Does not know operations: `invert.ts` changes the tree, `mst-encode.ts` gives its new root.
  * @thread any
  */
-import { hash } from 'node:crypto';
 import { MiB } from '../base/units.ts';
 import type { RejectCode } from '../reject/codes.ts';
 import { CID_BYTES } from '../wire/cbor.ts';
 import type { CarIndex } from './car.ts';
+import { HeightCheck, keyHeight } from './key-height.ts';
 import { MstArena, NONE } from './mst-arena.ts';
 import { NodeReader } from './mst-node.ts';
 
@@ -21,24 +21,13 @@ export const TREE_BYTES_MAX = 16 * MiB;
 /** Layer of a root before its first key is known. */
 const LAYER_UNKNOWN = -1;
 
-/** Layer of a key: pairs of leading zero bits of its SHA-256 (MS-1). */
-export function keyHeight(key: Uint8Array): number {
-  const digest = hash('sha256', key, 'latin1');
-  let zeroBits = 0;
-  for (let i = 0; i < digest.length; i++) {
-    const byte = digest.charCodeAt(i);
-    if (byte !== 0) return (zeroBits + Math.clz32(byte) - 24) >> 1;
-    zeroBits += 8;
-  }
-  return zeroBits >> 1;
-}
-
 export class PartialTree {
   readonly arena = new MstArena();
   /** Node of the root; NONE before a load. The tree without records is a root without items. */
   root = NONE;
 
   readonly #reader = new NodeReader(this.arena);
+  readonly #heights = new HeightCheck();
   #car: CarIndex;
   #buf: Buffer = Buffer.alloc(0);
   #fault: RejectCode | undefined;
@@ -64,9 +53,11 @@ export class PartialTree {
     this.#fault = undefined;
     this.#lastLeaf = NONE;
     this.#beginBlocks();
+    this.#heights.begin();
     const block = this.#car.find(buf, rootCidAt);
     if (block < 0) return 'commit_block_missing';
     this.root = this.#loadNode(block, LAYER_UNKNOWN);
+    if (this.root !== NONE && !this.#heights.end()) this.#fail();
     return this.#fault;
   }
 
@@ -135,7 +126,7 @@ export class PartialTree {
     let isOrderKnown = false;
     for (let item = this.firstOf(node); item !== NONE; item = this.nextOf(item)) {
       if (arena.isLeaf(item)) {
-        if (this.#heightOf(item) !== layer) return this.#fail();
+        if (!this.#isOfHeight(item, layer)) return this.#fail();
         if (!isOrderKnown && !this.#isAfterLastLeaf(item)) return this.#fail();
         isOrderKnown = true;
         this.#lastLeaf = item;
@@ -158,6 +149,13 @@ export class PartialTree {
     if (this.#lastLeaf === NONE) return true;
     const keyAt = arena.itemKeyAt[leaf] as number;
     return arena.compareKey(this.#lastLeaf, keyAt, arena.itemKeyBytes[leaf] as number) < 0;
+  }
+
+  /** False where it is seen that this leaf, or one before it, stands in the wrong layer (H103). */
+  #isOfHeight(leaf: number, layer: number): boolean {
+    const arena = this.arena;
+    const keyAt = arena.itemKeyAt[leaf] as number;
+    return this.#heights.add(arena.bytes, keyAt, arena.itemKeyBytes[leaf] as number, layer);
   }
 
   #heightOf(leaf: number): number {
