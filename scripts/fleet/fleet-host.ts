@@ -1,6 +1,7 @@
 /**
- * One simulated PDS: a real HTTP listener with `describeServer` and a real websocket stream with
- * its own seq, a backlog, and cursors that it honours. Everything it ever sent is kept as truth.
+ * One simulated PDS: a real HTTP listener with `describeServer` and `getRepoStatus`, and a real
+ * websocket stream with its own seq, a backlog, and cursors that it honours. Everything it ever
+ * sent is kept as truth.
  * It can misbehave as well: any message in any form, cursors ignored, numbers begun anew.
  */
 import { createServer, type IncomingMessage, type Server } from 'node:http';
@@ -59,16 +60,20 @@ export class FleetHost {
   onSend: (frame: SentFrame, isPoison: boolean) => void = () => {};
   /** Everybody gets all that is kept, whatever the cursor. */
   isIgnoringCursors = false;
+  /** Answers of getRepoStatus by DID; 404 for all others. */
+  readonly repoStatus = new Map<string, object>();
+  /** DIDs that it was asked for, in order. */
+  readonly repoStatusAsked: string[] = [];
   #port = 0;
 
   private constructor(name: string, seqStart: number) {
     this.name = name;
     this.#seq = seqStart;
     this.#server = createServer((request, response) => {
-      const isDescribe = request.url === '/xrpc/com.atproto.server.describeServer';
-      response.writeHead(isDescribe ? 200 : 404, { 'content-type': 'application/json' });
-      const body = { did: `did:web:localhost%3A${this.#port}`, availableUserDomains: ['.test'] };
-      response.end(JSON.stringify(isDescribe ? body : { error: 'NotFound' }));
+      const body = this.#answerTo(new URL(request.url ?? '/', 'http://x'));
+      const json = { 'content-type': 'application/json' };
+      response.writeHead(body === undefined ? 404 : 200, json);
+      response.end(JSON.stringify(body ?? { error: 'NotFound' }));
     });
     this.#server.on('upgrade', (request, socket, head) => {
       this.#sockets.handleUpgrade(request, socket, head, (ws) => {
@@ -153,6 +158,20 @@ export class FleetHost {
     this.dropReaders();
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #answerTo(url: URL): object | undefined {
+    switch (url.pathname) {
+      case '/xrpc/com.atproto.server.describeServer':
+        return { did: `did:web:localhost%3A${this.#port}`, availableUserDomains: ['.test'] };
+      case '/xrpc/com.atproto.sync.getRepoStatus': {
+        const did = url.searchParams.get('did') ?? '';
+        this.repoStatusAsked.push(did);
+        return this.repoStatus.get(did);
+      }
+      default:
+        return undefined;
+    }
   }
 
   #onOpen(socket: WebSocket, wire: Duplex, request: IncomingMessage): void {
