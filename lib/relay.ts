@@ -164,7 +164,7 @@ export class Relay {
       commit: this.#regions.commit,
       hub: this.#outlet.hub,
       reports: new ReportReader(this.#regions.reports),
-      onReport: (report, code) => this.#ingest?.onReject(report.hostId, code, report.hostSeq),
+      onReport: (report) => this.#ingest?.onReport(report),
     });
     this.#gauges = this.#clock.every(SECOND_MS, () =>
       this.#metrics.set('relay_ring_ingest_used_bytes', this.#router.usedBytes()),

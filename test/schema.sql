@@ -48,6 +48,7 @@ CREATE TABLE hosts (
   status text NOT NULL DEFAULT 'active'::text,
   is_insecure boolean NOT NULL DEFAULT false,
   limits jsonb,
+  is_lenient boolean NOT NULL DEFAULT false,
   CONSTRAINT hosts_account_limit_check CHECK ((account_limit >= 0)),
   CONSTRAINT hosts_cursor_check CHECK ((cursor >= 0)),
   CONSTRAINT hosts_hostname_check CHECK (((length(hostname) >= 1) AND (length(hostname) <= 253))),

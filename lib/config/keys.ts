@@ -211,6 +211,19 @@ const HOST_KEYS = {
     'Accounts of a new host that is not trusted.',
     { aliases: ['RELAY_DEFAULT_REPO_LIMIT'] },
   ),
+  discontinuousPerHourMax: count(
+    'RELAY_DISCONTINUOUS_LIMIT',
+    '500',
+    [0, 1_000_000_000],
+    'Commits of one host per hour that do not chain on its last ones, and one more per account, ' +
+      'before the host is throttled: read at a tenth of its rates (CH-4).',
+  ),
+  discontinuousSlowMs: duration(
+    'RELAY_DISCONTINUOUS_THROTTLE',
+    '10m',
+    [SECOND_MS, DAY_MS],
+    'For how long it is, counted from the last such commit beyond the limit.',
+  ),
   isRequestCrawlDisabled: flag(
     'RELAY_DISABLE_REQUEST_CRAWL',
     false,

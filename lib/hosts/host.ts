@@ -16,6 +16,7 @@
  * @thread any
  */
 import { HOUR_MS } from '../base/units.ts';
+import type { QuotaLimits } from './quota.ts';
 
 export const HOST_STATUSES = ['active', 'idle', 'offline', 'throttled', 'banned'] as const;
 export type HostStatus = (typeof HOST_STATUSES)[number];
@@ -45,9 +46,17 @@ export type HostRecord = {
   readonly status: HostStatus;
   /** Last host seq that is durable or finally rejected; null where none was ever stored. */
   readonly cursor: number | null;
-  /** The greater of the accounts it has and the accounts it may have: its rates scale with it. */
-  readonly accountCount: number;
   readonly isTrusted: boolean;
+  readonly settings: HostSettings;
+};
+
+/** What may change for a host while it is being read. */
+export type HostSettings = {
+  readonly limits: QuotaLimits;
+  /** It has all the accounts that it may have: no new ones (H150). */
+  readonly isFull: boolean;
+  /** Its commits may come as they were before sync v1.1 (A12). */
+  readonly isLenient: boolean;
 };
 
 /** Silence after which a connected host counts as idle; it stays connected. */

@@ -2,7 +2,9 @@
  * How much one host may send. Event rates follow the reference relay's formulae and grow with the
  * number of accounts; bytes and verification time are bounded beside them, because a host can stay
  * within its events and still send 5 MB each (G19). Over a rate nothing is dropped: the caller
- * stops reading the socket for `waitMs()`. Pure; the caller brings the monotonic time.
+ * stops reading the socket for `waitMs()`. Commits that do not chain are passed on as they are; a
+ * host with too many of them is read at a tenth of its rates for a time (CH-4). Pure; the caller
+ * brings the monotonic time.
  * @thread any
  */
 import { DAY_MS, HOUR_MS, KiB, MINUTE_MS, SECOND_MS } from '../base/units.ts';
@@ -15,6 +17,8 @@ export type QuotaLimits = {
   readonly bytesPerHour: number;
   /** Milliseconds of verification, on one thread, per minute. */
   readonly verifyMsPerMinute: number;
+  /** Commits that do not chain on what was known; beyond it the host is read slower. */
+  readonly discontinuousPerHour: number;
 };
 
 export type QuotaName = keyof QuotaLimits;
@@ -24,14 +28,21 @@ const EVENT_BYTES_MEAN = 40 * KiB;
 /** A tenth of one thread; a normal host at its rate of 50/s needs a tenth of that. */
 const VERIFY_MS_PER_MINUTE = 6 * SECOND_MS;
 const VERIFY_MS_PER_MINUTE_TRUSTED = 10 * MINUTE_MS;
+/** How much slower a host is read that has too many discontinuous commits. */
+const SLOW_FACTOR = 10;
+const ACCOUNTS_TRUSTED = 10_000_000;
+/** How full a limit still counts as reached, so that a host at its limit does not flicker. */
+const STRAINED_SHARE = 0.9;
 
 /**
  * Limits of a host with `accountCount` accounts (its account limit where that is greater).
  * Normal: 50/s + a/1000, 2,500/h + a, 20,000/day + 10a. Trusted: 5,000/s, 50 M/h, 500 M/day.
+ * Discontinuous commits: so many, and one of each account, as after a gap that is nobody's fault.
  */
 export function quotaLimitsFor(host: {
   readonly accountCount: number;
   readonly isTrusted: boolean;
+  readonly discontinuousPerHour: number;
 }): QuotaLimits {
   const { accountCount, isTrusted } = host;
   const eventsPerSecond = isTrusted ? 5000 : 50 + Math.floor(accountCount / 1000);
@@ -43,7 +54,18 @@ export function quotaLimitsFor(host: {
     bytesPerSecond: eventsPerSecond * EVENT_BYTES_MEAN,
     bytesPerHour: eventsPerHour * EVENT_BYTES_MEAN,
     verifyMsPerMinute: isTrusted ? VERIFY_MS_PER_MINUTE_TRUSTED : VERIFY_MS_PER_MINUTE,
+    discontinuousPerHour: host.discontinuousPerHour + accountCount,
   };
+}
+
+/** Accounts a host may have where nothing else was said: the configured number, or 10 million. */
+export function accountLimitFor(host: {
+  readonly isTrusted: boolean;
+  readonly accountsPerHostMax: number;
+}): number {
+  return host.isTrusted
+    ? Math.max(ACCOUNTS_TRUSTED, host.accountsPerHostMax)
+    : host.accountsPerHostMax;
 }
 
 /** True when a pattern covers the host: a whole name, or one whose leading `*` is any prefix. */
@@ -107,8 +129,13 @@ const WINDOW_MS: Readonly<Record<QuotaName, number>> = {
   bytesPerSecond: SECOND_MS,
   bytesPerHour: HOUR_MS,
   verifyMsPerMinute: MINUTE_MS,
+  discontinuousPerHour: HOUR_MS,
 };
-const NAMES = Object.keys(WINDOW_MS) as readonly QuotaName[];
+export const QUOTA_NAMES = Object.keys(WINDOW_MS) as readonly QuotaName[];
+/** Limits over which a host is not read at all. */
+const READ_NAMES = QUOTA_NAMES.filter((name) => name !== 'discontinuousPerHour');
+/** Limits that are lowered for a host that is read slower. */
+const SLOWED = new Set<QuotaName>(['eventsPerSecond', 'bytesPerSecond']);
 
 export type QuotaUsage = {
   readonly name: QuotaName;
@@ -119,10 +146,14 @@ export type QuotaUsage = {
 /** The windows of one host. */
 export class HostQuota {
   #limits: QuotaLimits;
+  readonly #slowMs: number;
+  #slowUntilMs = Number.NEGATIVE_INFINITY;
   readonly #windows: Readonly<Record<QuotaName, SlidingWindow>>;
 
-  constructor(limits: QuotaLimits) {
+  /** `slowMs`: for how long a host with too many discontinuous commits is read slower. */
+  constructor(limits: QuotaLimits, slowMs: number) {
     this.#limits = limits;
+    this.#slowMs = slowMs;
     this.#windows = {
       eventsPerSecond: new SlidingWindow(WINDOW_MS.eventsPerSecond),
       eventsPerHour: new SlidingWindow(WINDOW_MS.eventsPerHour),
@@ -130,6 +161,7 @@ export class HostQuota {
       bytesPerSecond: new SlidingWindow(WINDOW_MS.bytesPerSecond),
       bytesPerHour: new SlidingWindow(WINDOW_MS.bytesPerHour),
       verifyMsPerMinute: new SlidingWindow(WINDOW_MS.verifyMsPerMinute),
+      discontinuousPerHour: new SlidingWindow(WINDOW_MS.discontinuousPerHour),
     };
   }
 
@@ -145,11 +177,31 @@ export class HostQuota {
   /** Milliseconds for which the host must not be read; 0 when its next frame may pass. */
   waitMs(nowMs: number): number {
     let longestMs = 0;
-    for (const name of NAMES) {
-      const waitMs = this.#windows[name].waitMs(nowMs, Math.max(1, this.#limits[name]));
-      if (waitMs > longestMs) longestMs = waitMs;
-    }
+    for (const name of READ_NAMES) longestMs = Math.max(longestMs, this.#waitMsOf(name, nowMs));
     return longestMs;
+  }
+
+  /** The limit that makes it wait longest; undefined when its next frame may pass. */
+  reached(nowMs: number): QuotaName | undefined {
+    let longestMs = 0;
+    let reached: QuotaName | undefined;
+    for (const name of READ_NAMES) {
+      const waitMs = this.#waitMsOf(name, nowMs);
+      if (waitMs <= longestMs) continue;
+      longestMs = waitMs;
+      reached = name;
+    }
+    return reached;
+  }
+
+  #waitMsOf(name: QuotaName, nowMs: number): number {
+    const max = Math.max(1, this.#maxOf(name, nowMs));
+    return this.#windows[name].waitMs(nowMs, max);
+  }
+
+  #maxOf(name: QuotaName, nowMs: number): number {
+    const max = this.#limits[name];
+    return this.isSlowed(nowMs) && SLOWED.has(name) ? max / SLOW_FACTOR : max;
   }
 
   /** Counts one frame. It passes while there is any room left, whatever its size. */
@@ -166,12 +218,36 @@ export class HostQuota {
     this.#windows.verifyMsPerMinute.add(nowMs, verifyMs);
   }
 
+  /** Counts commits that do not chain; true when the host is read slower from now on. */
+  chargeDiscontinuous(nowMs: number, count: number): boolean {
+    if (count === 0) return false;
+    const window = this.#windows.discontinuousPerHour;
+    window.add(nowMs, count);
+    if (window.used(nowMs) <= this.#limits.discontinuousPerHour) return false;
+    const isNew = !this.isSlowed(nowMs);
+    this.#slowUntilMs = nowMs + this.#slowMs;
+    return isNew;
+  }
+
+  /** Read at a tenth of its rates, until it has behaved for a while. */
+  isSlowed(nowMs: number): boolean {
+    return nowMs < this.#slowUntilMs;
+  }
+
+  /** Near a limit that is not one of seconds: the next frames will make it wait again. */
+  isStrained(nowMs: number): boolean {
+    return READ_NAMES.some((name) => {
+      const isLong = WINDOW_MS[name] > SECOND_MS;
+      return isLong && this.#windows[name].used(nowMs) >= this.#limits[name] * STRAINED_SHARE;
+    });
+  }
+
   /** How full each limit is, for /explain and the admin interface. */
   usage(nowMs: number): QuotaUsage[] {
-    return NAMES.map((name) => ({
+    return QUOTA_NAMES.map((name) => ({
       name,
       used: this.#windows[name].used(nowMs),
-      max: this.#limits[name],
+      max: this.#maxOf(name, nowMs),
     }));
   }
 }

@@ -16,8 +16,40 @@ export class JsonBody {
 
   /** A string member; undefined where it is absent or no string. */
   text(name: string): string | undefined {
-    const value: unknown = Object.getOwnPropertyDescriptor(this.#object, name)?.value;
+    const value = this.#value(name);
     return typeof value === 'string' ? value : undefined;
+  }
+
+  flag(name: string): boolean | undefined {
+    const value = this.#value(name);
+    return typeof value === 'boolean' ? value : undefined;
+  }
+
+  /** A whole number in [min, max], null where it says null, undefined where it is neither. */
+  wholeNumberOrNull(name: string, min: number, max: number): number | null | undefined {
+    const value = this.#value(name);
+    if (value === null) return null;
+    const isFit =
+      Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max;
+    return isFit ? (value as number) : undefined;
+  }
+
+  object(name: string): JsonBody | undefined {
+    const value = this.#value(name);
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? new JsonBody(value) : undefined;
+  }
+
+  has(name: string): boolean {
+    return Object.hasOwn(this.#object, name);
+  }
+
+  names(): readonly string[] {
+    return Object.keys(this.#object);
+  }
+
+  #value(name: string): unknown {
+    return Object.getOwnPropertyDescriptor(this.#object, name)?.value;
   }
 }
 

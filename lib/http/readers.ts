@@ -15,6 +15,7 @@ export type HostView = {
   readonly accountCount: number | null;
   readonly accountLimit: number;
   readonly isInsecure: boolean;
+  readonly isLenient: boolean;
   readonly createdMs: number;
 };
 

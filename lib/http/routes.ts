@@ -5,6 +5,7 @@
 import type { HostPolicy } from '../identity/address.ts';
 import type { Logger } from '../logging/logger.ts';
 import { adminConsumerRoutes, type ConsumerList } from './admin/consumers.ts';
+import { adminHostChangeRoutes, type HostAdmin } from './admin/host-changes.ts';
 import { adminHostRoutes, type HostActivity } from './admin/hosts.ts';
 import { bannerRoutes } from './banner.ts';
 import type { AccountReader, HostReader } from './readers.ts';
@@ -25,6 +26,7 @@ export type RouteDeps = {
   readonly accounts: AccountReader;
   readonly crawl: CrawlAdmission;
   readonly activity: HostActivity;
+  readonly admin: HostAdmin;
   readonly hub: ConsumerList;
   readonly logger: Logger;
 };
@@ -42,6 +44,7 @@ export function apiRoutes(deps: RouteDeps): readonly Route[] {
     getLatestCommit(accounts),
     getRepo(accounts),
     ...adminHostRoutes(deps),
+    ...adminHostChangeRoutes(deps),
     ...adminConsumerRoutes(deps.hub),
   ];
 }

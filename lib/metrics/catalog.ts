@@ -141,6 +141,10 @@ export const CATALOG = {
     VERIFY,
     'Commits accepted whose prevData or since is not the last state known.',
   ),
+  relay_verify_waived_commits_total: counter(
+    VERIFY,
+    'Commits accepted from lenient hosts that a strict verdict would have refused (A12, A14).',
+  ),
   relay_verify_no_change_commits_total: counter(
     VERIFY,
     'Commits accepted that change nothing in the tree.',
@@ -334,6 +338,24 @@ export const CATALOG = {
     'state',
     ['active', 'idle', 'offline', 'throttled', 'banned'],
     'Hosts by state.',
+  ),
+  relay_hosts_verify_seconds_total: counter(
+    MAIN,
+    'Time that verify threads spent on frames of hosts, as charged to their limits.',
+  ),
+  relay_hosts_limits_reached_total: counterBy(
+    MAIN,
+    'limit',
+    [
+      'eventsPerSecond',
+      'eventsPerHour',
+      'eventsPerDay',
+      'bytesPerSecond',
+      'bytesPerHour',
+      'verifyMsPerMinute',
+      'discontinuousPerHour',
+    ],
+    'Times a host reached a limit and is read later or slower, by limit (G19, CH-4).',
   ),
   relay_hosts_crawl_requests_total: counterBy(
     MAIN,

@@ -44,6 +44,10 @@ export const REJECTS = {
   identity_rate_limited: { action: 'drop', doc: 'Too many identity events of one DID (H152).' },
   account_inactive: { action: 'drop', doc: 'The account is inactive at its host (AC-5, H153).' },
   account_takendown: { action: 'drop', doc: 'The account is taken down here (H157).' },
+  account_host_throttled: {
+    action: 'drop',
+    doc: 'A new account of a host that has all it may have (LM-11, H150).',
+  },
   commit_rev_bad: { action: 'drop', doc: '`rev` is no TID (H50).' },
   commit_rev_mismatch: { action: 'drop', doc: '`rev` differs from the signed commit (H78).' },
   commit_rev_future: { action: 'drop', doc: '`rev` is too far in the future (CH-2, H126).' },

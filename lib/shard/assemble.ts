@@ -20,6 +20,7 @@ import { Account } from './account.ts';
 import { AccountCache } from './account-cache.ts';
 import { AccountLoader } from './account-loader.ts';
 import { Holds } from './holds.ts';
+import { HostCosts } from './host-costs.ts';
 import { IdentityRefresher } from './identity-refresher.ts';
 import { Judge } from './judge.ts';
 import { Outbox } from './outbox.ts';
@@ -100,6 +101,8 @@ export class ShardAssembly {
     const loader = this.#createLoader(bell);
     this.#loader = loader;
     const judge = this.#createJudge(refresher);
+    const onDropped = (): void => metrics.add('relay_verify_reports_dropped_total');
+    const reports = new Reports(this.#memory('reports'), words.bell('bellMain'), onDropped);
     const shard = new Shard({
       shard: task.shard,
       clock,
@@ -110,9 +113,8 @@ export class ShardAssembly {
       holds: this.holds,
       outbox: this.#outbox,
       judge,
-      reports: new Reports(this.#memory('reports'), words.bell('bellMain'), () =>
-        metrics.add('relay_verify_reports_dropped_total'),
-      ),
+      reports,
+      costs: new HostCosts((report) => reports.offerUsage(report), onDropped),
       quarantine: new Quarantine(task.quarantineDirectory),
       commit: new CommitReader(this.#regions.commit),
       processing: words.shardWriter('processing', task.shard),

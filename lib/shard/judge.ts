@@ -27,6 +27,7 @@ import { decodeEvent, EventView } from '../wire/event.ts';
 import { KIND_ACCOUNT, KIND_COMMIT, KIND_IDENTITY, KIND_SYNC, type Kind } from '../wire/kinds.ts';
 import { NormalFrame, normalizeFrame, type Overrides } from '../wire/normalize.ts';
 import { type Account, IDENTITY_EVENTS_BURST, MOVE_LOOKUPS_BURST } from './account.ts';
+import type { HostMarks } from './host-costs.ts';
 
 const IDENTITY_TOKEN_MS = 10_000;
 
@@ -54,6 +55,8 @@ export class Judge {
   code: RejectCode = 'verify_failed';
   /** The account of the last frame, where it came so far. */
   account: Account | undefined;
+  /** What the frame says of its host; set when the outcome is `accepted`. */
+  readonly marks: HostMarks = { isDiscontinuous: false, isWaived: false, isNewAccount: false };
   readonly #options: JudgeOptions;
   readonly #movePolicy: CachePolicy;
   readonly #result = new RepoResult();
@@ -66,6 +69,7 @@ export class Judge {
   /** Decodes and names the DID. The first half of a verdict: no state is looked at. */
   decode(frame: Buffer, kind: Kind): RejectCode | undefined {
     this.account = undefined;
+    this.#clearMarks();
     const bad = decodeEvent(frame, kind, this.view);
     if (bad !== undefined) return bad;
     return didVerdict(this.view.did, { isInsecure: this.#options.isInsecureAllowed });
@@ -79,6 +83,8 @@ export class Judge {
     const account = this.#options.findAccount(this.view.did);
     if (account === undefined) return 'hold_state';
     this.account = account;
+    // Before anything is looked up for it: a host makes no work with DIDs beyond its limit (H150).
+    if (record.isHostFull && isUnclaimed(account)) return this.#reject('account_host_throttled');
     if (record.kind === KIND_IDENTITY && this.#isFlooding(account)) {
       return this.#reject('identity_rate_limited');
     }
@@ -92,6 +98,12 @@ export class Judge {
       default:
         return this.#judgeRepo(frame, record, account, identity, isLastChance);
     }
+  }
+
+  #clearMarks(): void {
+    this.marks.isDiscontinuous = false;
+    this.marks.isWaived = false;
+    this.marks.isNewAccount = false;
   }
 
   #reject(code: RejectCode): 'rejected' {
@@ -229,6 +241,7 @@ export class Judge {
     const overrides = isChanged ? { active: shown.isActive, status: shown.status } : {};
     const outcome = this.#accept(frame, overrides);
     if (outcome === 'accepted') {
+      this.marks.isNewAccount = isUnclaimed(account);
       account.live.hostId = record.hostId;
       account.live.isUpstreamActive = active;
       account.live.upstreamStatus = upstreamStatus;
@@ -277,7 +290,7 @@ export class Judge {
       known: live.rev === '' ? null : live,
       epochMs: this.#options.clock.epochMs(),
       revAheadMsMax: this.#options.revAheadMsMax,
-      isStrict: this.#options.isStrict,
+      isStrict: this.#options.isStrict && !record.isLenient,
     };
     const code = this.#verify(frame, record, context);
     if (code !== undefined) {
@@ -302,14 +315,16 @@ export class Judge {
   #applyRepo(record: IngestRecord, account: Account): void {
     const { live } = account;
     const result = this.#result;
+    this.marks.isNewAccount = isUnclaimed(account);
+    this.marks.isDiscontinuous = record.kind === KIND_COMMIT && result.isDiscontinuous;
+    this.marks.isWaived = record.kind === KIND_COMMIT && result.isWaived;
     live.hostId = record.hostId;
     live.rev = result.rev;
     live.commitCid = result.commitCid;
     live.dataCid = result.dataCid;
     const { metrics } = this.#options;
-    if (record.kind === KIND_COMMIT && result.isDiscontinuous) {
-      metrics.add('relay_verify_discontinuous_commits_total');
-    }
+    if (this.marks.isDiscontinuous) metrics.add('relay_verify_discontinuous_commits_total');
+    if (this.marks.isWaived) metrics.add('relay_verify_waived_commits_total');
     if (result.isNoChange) metrics.add('relay_verify_no_change_commits_total');
   }
 
@@ -319,4 +334,9 @@ export class Judge {
     const bad = normalizeFrame(frame, this.view, changes, this.normal);
     return bad === undefined ? 'accepted' : this.#reject(bad);
   }
+}
+
+/** No host has spoken for the account with authority yet. */
+function isUnclaimed(account: Account): boolean {
+  return account.live.hostId === 0;
 }

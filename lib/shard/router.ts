@@ -18,6 +18,7 @@ type Lane = { ring: RingProducer; bell: Bell; lastNo: number };
 /** The same fields as upstream's FrameMeta. */
 export type RoutedMeta = {
   kind: number;
+  flags: number;
   hostId: number;
   hostname: string;
   hostSeq: number;
@@ -32,6 +33,7 @@ export class Router {
   readonly #hash: DidHash = { lo: 0, hi: 0 };
   readonly #meta: IngestMeta = {
     kind: 0,
+    flags: 0,
     hostId: 0,
     hostname: '',
     ingestNo: 0,
@@ -61,6 +63,7 @@ export class Router {
     }
     const meta = this.#meta;
     meta.kind = from.kind;
+    meta.flags = from.flags;
     meta.hostId = from.hostId;
     meta.hostname = from.hostname;
     // 0 means `no frame` in the words of a shard.

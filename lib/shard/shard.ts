@@ -27,6 +27,7 @@ import type { PositionWriter } from '../shared/position.ts';
 import { KIND_ACCOUNT, KIND_COMMIT, KIND_IDENTITY, KIND_SYNC, type Kind } from '../wire/kinds.ts';
 import type { Account } from './account.ts';
 import type { HoldCause, HoldQueue, Holds } from './holds.ts';
+import type { HostCosts } from './host-costs.ts';
 import type { Judge } from './judge.ts';
 import type { Outbox } from './outbox.ts';
 import type { Quarantine } from './quarantine.ts';
@@ -53,6 +54,7 @@ export type ShardParts = {
   outbox: Outbox;
   judge: Judge;
   reports: Reports;
+  costs: HostCosts;
   quarantine: Quarantine;
   commit: CommitReader;
   /** ingestNo in hand, or 0. */
@@ -99,6 +101,7 @@ export class Shard {
     let work = this.#pollReady();
     work += this.#pollRing();
     work += this.readBack();
+    this.#parts.costs.poll(this.#parts.clock.monoMs());
     this.#showGauges();
     return work;
   }
@@ -154,6 +157,7 @@ export class Shard {
     const { arena, holds, clock, identityHoldMs } = this.#parts;
     let count = 0;
     let bytesLeft = BYTES_PER_PASS_MAX;
+    let sinceMs: number = clock.monoMs();
     while (queue.count > 0) {
       if (count >= countMax || bytesLeft <= 0) {
         holds.markReady(queue);
@@ -163,9 +167,10 @@ export class Shard {
       const start = arena.recordStart(entry);
       const bytes = arena.recordBytes(entry);
       this.#record.read(arena.bytes, start, bytes);
-      const waitedMs = clock.monoMs() - queue.identitySinceMs;
+      const waitedMs = sinceMs - queue.identitySinceMs;
       const isLastChance = queue.identitySinceMs > 0 && waitedMs >= identityHoldMs;
       const cause = this.#answer(arena.bytes, isLastChance);
+      sinceMs = this.#charge(sinceMs);
       if (cause === 'blocked') {
         holds.markReady(queue);
         return count;
@@ -201,12 +206,15 @@ export class Shard {
     let count = 0;
     let bytes = 0;
     let takenNo = 0;
+    let sinceMs: number = this.#parts.clock.monoMs();
     while (count < FRAMES_PER_PASS_MAX && bytes < BYTES_PER_PASS_MAX) {
       const before = ingest.position;
       const at = ingest.poll();
       if (at < 0) break;
       this.#record.read(ingest.bytes, at, ingest.payloadBytes);
-      if (!this.#take(ingest.bytes, at, ingest.payloadBytes)) {
+      const isTaken = this.#take(ingest.bytes, at, ingest.payloadBytes);
+      sinceMs = this.#charge(sinceMs);
+      if (!isTaken) {
         // Full somewhere behind us: the frame stays in the ring, and the ring stops the sockets.
         ingest.seek(before);
         break;
@@ -221,6 +229,14 @@ export class Shard {
       ingest.release();
     }
     return count;
+  }
+
+  /** The host of the input in `#record` pays for the time since `sinceMs`; returns the time now. */
+  #charge(sinceMs: number): number {
+    const { clock, costs } = this.#parts;
+    const nowMs = clock.monoMs();
+    costs.addTime(this.#record.hostId, nowMs - sinceMs);
+    return nowMs;
   }
 
   /** Answers or holds the input in `#record`; false when there is no room for it. */
@@ -311,7 +327,7 @@ export class Shard {
   }
 
   #publish(frame: Buffer): void {
-    const { judge, outbox, metrics } = this.#parts;
+    const { judge, outbox, metrics, costs } = this.#parts;
     const record = this.#record;
     const account = judge.account;
     assert(account !== undefined, 'accepted without an account');
@@ -333,6 +349,7 @@ export class Shard {
     );
     metrics.add(EVENT_METRICS[record.kind as Kind]);
     metrics.add('relay_verify_bytes_total', frame.length);
+    costs.addMarks(record.hostId, judge.marks);
   }
 
   #reject(source: Buffer, code: RejectCode): void {
@@ -340,7 +357,8 @@ export class Shard {
     const record = this.#record;
     metrics.addReject(code, isTrusted(record.hostname) ? 'trusted' : 'normal');
     const frame = source.subarray(record.frameStart, record.frameEnd);
-    reports.send({
+    reports.reject({
+      kind: 'reject',
       hostId: record.hostId,
       codeIndex: rejectIndex(code),
       hostSeq: record.hostSeq,

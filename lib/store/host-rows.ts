@@ -26,6 +26,8 @@ export type HostRow = {
   readonly accountLimit: number | null;
   /** Rates that differ from the formulae, by name. */
   readonly limits: Readonly<Record<string, number>>;
+  /** Its commits may come as they were before sync v1.1. */
+  readonly isLenient: boolean;
   readonly createdMs: number;
   /** Wall clock; null = never connected. */
   readonly lastConnectedMs: number | null;
@@ -50,6 +52,7 @@ export type HostReplay = { readonly hostId: number; readonly logSeq: number };
 
 const PAGE = statement('hosts_page')`
   SELECT id, hostname, status, is_insecure, cursor, replay_from, failures, account_limit, limits,
+    is_lenient,
     (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
     (extract(epoch FROM last_connected_at) * 1000)::float8 AS last_connected_ms
   FROM hosts
@@ -59,6 +62,7 @@ const PAGE = statement('hosts_page')`
 
 const FIND = statement('hosts_find')`
   SELECT id, hostname, status, is_insecure, cursor, replay_from, failures, account_limit, limits,
+    is_lenient,
     (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
     (extract(epoch FROM last_connected_at) * 1000)::float8 AS last_connected_ms
   FROM hosts
@@ -71,6 +75,7 @@ const INSERT = statement('hosts_insert')`
   VALUES ($1, $2)
   ON CONFLICT (hostname) DO UPDATE SET hostname = h.hostname
   RETURNING id, hostname, status, is_insecure, cursor, replay_from, failures, account_limit, limits,
+    is_lenient,
     (extract(epoch FROM created_at) * 1000)::float8 AS created_ms,
     (extract(epoch FROM last_connected_at) * 1000)::float8 AS last_connected_ms,
     (xmax = 0) AS is_new`;
@@ -95,6 +100,9 @@ const SET_STATUS = statement('hosts_set_status')`
 const SET_LIMITS = statement('hosts_set_limits')`
   UPDATE hosts SET account_limit = $2, limits = $3 WHERE id = $1`;
 
+const SET_LENIENT = statement('hosts_set_lenient')`
+  UPDATE hosts SET is_lenient = $2 WHERE id = $1`;
+
 const SAVE_FIRST_CURSORS = statement('hosts_save_first_cursors')`
   UPDATE hosts AS h SET cursor = c.host_seq
   FROM unnest($1::integer[], $2::bigint[]) AS c (id, host_seq)
@@ -118,6 +126,7 @@ type HostColumns = {
   failures: number;
   account_limit: number | null;
   limits: Record<string, number> | null;
+  is_lenient: boolean;
   created_ms: number;
   last_connected_ms: number | null;
 };
@@ -209,6 +218,15 @@ export async function setHostLimits(
   return (await database.query(SET_LIMITS, [hostId, accountLimit, json])).rowCount > 0;
 }
 
+/** Switches the lenient verdict for one host on or off; false where there is no such host. */
+export async function setHostLenient(
+  database: Database,
+  hostId: number,
+  isLenient: boolean,
+): Promise<boolean> {
+  return (await database.query(SET_LENIENT, [hostId, isLenient])).rowCount > 0;
+}
+
 /**
  * Stores the cursor of up to 1,000 hosts that have none: first host seq minus one, before the
  * first frame is routed. A host that has a cursor keeps it, so a delayed write is harmless.
@@ -258,6 +276,7 @@ function toHostRow(row: HostColumns): HostRow {
     failures: row.failures,
     accountLimit: row.account_limit,
     limits: row.limits ?? {},
+    isLenient: row.is_lenient,
     createdMs: row.created_ms,
     lastConnectedMs: row.last_connected_ms,
   };

@@ -1,7 +1,7 @@
 /**
- * How many accounts each host has: derived from the rows and never incremented, kept
- * for some minutes because counting is slow at the size of the network. A count that cannot be had
- * is null, never a reason to fail.
+ * How many accounts each host has: derived from the rows, kept for some minutes because counting is
+ * slow at the size of the network, and meanwhile raised by those that are reported new. A count
+ * that cannot be had is null, never a reason to fail.
  * @thread main
  */
 import type { Clock } from '../base/clock.ts';
@@ -42,6 +42,12 @@ export class AccountCounts {
     } catch (error) {
       if (!(error instanceof RelayFault)) throw error;
     }
+  }
+
+  /** Accounts that came since the last count; the next one finds them in the rows. */
+  add(hostId: number, accountCount: number): void {
+    const known = this.#known.get(hostId) ?? { count: 0, atMs: Number.NEGATIVE_INFINITY };
+    this.#known.set(hostId, { ...known, count: known.count + accountCount });
   }
 
   /** The last count of a host, or null. */

@@ -19,8 +19,9 @@ import { realLogFiles } from '../log/files.ts';
 import { LogRecords } from '../log/records.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
-import type { RejectCode } from '../reject/codes.ts';
+import { REJECT_CODES, type RejectCode } from '../reject/codes.ts';
 import type { Regions } from '../ring/regions.ts';
+import type { Report } from '../ring/report-record.ts';
 import { Quarantine } from '../shard/quarantine.ts';
 import type { Router } from '../shard/router.ts';
 import { CommitReader, CommitView } from '../shared/commit-cell.ts';
@@ -95,6 +96,7 @@ export class Ingest {
       metrics,
       trustedDomains: config.trustedDomains,
       accountsPerHostMax: config.accountsPerHostMax,
+      discontinuousPerHourMax: config.discontinuousPerHourMax,
     });
     const network = guardedDialOptions(this.#dns, secureContext);
     this.fleet = this.#createFleet(this.#createDialer(network));
@@ -141,8 +143,15 @@ export class Ingest {
     this.#dns.close();
   }
 
-  onReject(hostId: number, code: RejectCode, hostSeq: number): void {
-    this.fleet.penalize(hostId, code, hostSeq);
+  /** What a verify thread says of a host. */
+  onReport(report: Report): void {
+    if (report.kind === 'reject') {
+      const code = REJECT_CODES[report.codeIndex] as RejectCode;
+      this.fleet.penalize(report.hostId, code, report.hostSeq);
+      return;
+    }
+    this.fleet.charge(report.hostId, report);
+    this.hosts.noteNewAccounts(report.hostId, report.newAccountCount);
   }
 
   #isDrained(): boolean {
@@ -168,6 +177,7 @@ export class Ingest {
       startupMs: config.startupWindowMs,
       hostsMax: HOSTS_MAX,
       unfinishedBytesMax: config.unfinishedBytesMax,
+      slowMs: config.discontinuousSlowMs,
       connection: {
         ...CONNECTION_DEFAULTS,
         pingMs: config.upstreamPingMs,
@@ -202,7 +212,7 @@ export class Ingest {
     };
     const find = async (hostname: string): Promise<HostRecord | undefined> => {
       const row = await findHost(database, hostname);
-      return row === undefined ? undefined : this.hosts.toRecord(row, 0);
+      return row === undefined ? undefined : this.hosts.toRecord(row);
     };
     const desk = new CrawlDesk(options, {
       clock,
@@ -214,7 +224,7 @@ export class Ingest {
         insert: async (hostname) => {
           const isInsecure = hostname.startsWith('localhost:');
           const { host } = await insertHost(database, { hostname, isInsecure });
-          return this.hosts.toRecord(host, 0);
+          return this.hosts.toRecord(host);
         },
       },
       bans: {

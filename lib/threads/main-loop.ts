@@ -6,8 +6,6 @@
  */
 import { type Clock, nextTurn, type Timer } from '../base/clock.ts';
 import type { Hub } from '../broadcast/hub.ts';
-import type { RejectCode } from '../reject/codes.ts';
-import { REJECT_CODES } from '../reject/codes.ts';
 import type { Report } from '../ring/report-record.ts';
 import type { ReportReader } from '../shard/router.ts';
 import { CommitReader, CommitView } from '../shared/commit-cell.ts';
@@ -24,7 +22,7 @@ export type MainLoopParts = {
   readonly commit: SharedMemory;
   readonly hub: Hub;
   readonly reports: ReportReader;
-  readonly onReport: (report: Report, code: RejectCode) => void;
+  readonly onReport: (report: Report) => void;
 };
 
 export class MainLoop {
@@ -55,9 +53,7 @@ export class MainLoop {
     while (!this.#isStopping) {
       commits.read(view);
       let work = hub.poll(clock.monoMs());
-      work += reports.poll(REPORTS_PER_PASS, (report) =>
-        onReport(report, REJECT_CODES[report.codeIndex] as RejectCode),
-      );
+      work += reports.poll(REPORTS_PER_PASS, onReport);
       if (work > 0) {
         await nextTurn();
         continue;

@@ -15,6 +15,7 @@ import { HUB_DEFAULTS } from '../broadcast/hub-options.ts';
 import type { Config } from '../config/keys.ts';
 import type { Limits } from '../config/limits.ts';
 import type { CrawlCaller, CrawlResult } from '../hosts/crawl.ts';
+import { accountLimitFor, isTrustedHost } from '../hosts/quota.ts';
 import { ADMIN_AUTH_DEFAULTS } from '../http/admin/auth.ts';
 import type { HostUse } from '../http/admin/hosts.ts';
 import { apiRoutes } from '../http/routes.ts';
@@ -32,6 +33,7 @@ import type { Words } from '../shared/regions.ts';
 import { TailReader } from '../shared/tail-ring.ts';
 import type { Database } from '../store/pool.ts';
 import { AccountCounts } from './account-counts.ts';
+import type { HostDesk } from './host-desk.ts';
 import type { Ingest } from './ingest.ts';
 import { AccountRows, DatabaseSource, HostRows } from './readers.ts';
 import { VERSION } from './version.ts';
@@ -195,12 +197,21 @@ export class Outlet {
     };
     const counts = new AccountCounts(clock, () => this.#source.get());
     const live = (hostId: number) => this.#ingest?.fleet.stats(hostId);
+    const { trustedDomains, accountsPerHostMax } = config;
+    const accountLimitOf = (hostname: string): number => {
+      const isTrusted = isTrustedHost(hostname, trustedDomains);
+      return accountLimitFor({ isTrusted, accountsPerHostMax });
+    };
     const routes = apiRoutes({
       version: VERSION,
       policy: { isInsecureAllowed: config.areInsecureHostsAllowed },
-      hosts: new HostRows(this.#source, counts, config.accountsPerHostMax, live),
+      hosts: new HostRows(this.#source, counts, accountLimitOf, live),
       accounts: new AccountRows(this.#source),
       crawl,
+      admin: {
+        changeLimits: (hostname, change) => this.#hosts().changeLimits(hostname, change),
+        changeLenient: (hostname, isLenient) => this.#hosts().changeLenient(hostname, isLenient),
+      },
       activity: { hostnames: () => this.#hostnames(), of: (hostId) => this.#useOf(hostId) },
       hub: this.hub,
       logger,
@@ -215,6 +226,12 @@ export class Outlet {
     return new ApiServer(options, { clock, logger, metrics, routes, upgrades: this.#admission });
   }
 
+  /** Throws a fault, which is told as `try again later`, while the relay starts. */
+  #hosts(): HostDesk {
+    if (this.#ingest !== undefined) return this.#ingest.hosts;
+    throw new RelayFault('starting', 'the relay is starting', { isRetryable: true });
+  }
+
   #hostnames(): string[] {
     const fleet = this.#ingest?.fleet;
     if (fleet === undefined) return [];
@@ -224,14 +241,11 @@ export class Outlet {
   #useOf(hostId: number): HostUse | undefined {
     const stats = this.#ingest?.fleet.stats(hostId);
     if (stats === undefined) return undefined;
-    const limitOf = (name: string): number =>
-      stats.limits.find((limit) => limit.name === name)?.max ?? 0;
     return {
+      ...stats,
+      ...stats.usage,
       isConnected: stats.state === 'open' || stats.state === 'paused',
       eventsSinceStart: stats.framesReceived,
-      eventsPerSecondMax: limitOf('eventsPerSecond'),
-      eventsPerHourMax: limitOf('eventsPerHour'),
-      eventsPerDayMax: limitOf('eventsPerDay'),
     };
   }
 }

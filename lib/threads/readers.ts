@@ -38,18 +38,18 @@ export type LiveHost = { readonly lastSeq: number | null; readonly status: HostV
 export class HostRows implements HostReader {
   readonly #source: DatabaseSource;
   readonly #counts: AccountCounts;
-  readonly #accountsPerHostMax: number;
+  readonly #accountLimitOf: (hostname: string) => number;
   readonly #live: (hostId: number) => LiveHost | undefined;
 
   constructor(
     source: DatabaseSource,
     counts: AccountCounts,
-    accountsPerHostMax: number,
+    accountLimitOf: (hostname: string) => number,
     live: (hostId: number) => LiveHost | undefined,
   ) {
     this.#source = source;
     this.#counts = counts;
-    this.#accountsPerHostMax = accountsPerHostMax;
+    this.#accountLimitOf = accountLimitOf;
     this.#live = live;
   }
 
@@ -73,8 +73,9 @@ export class HostRows implements HostReader {
         status: live?.status ?? row.status,
         seq: live?.lastSeq ?? row.cursor,
         accountCount: this.#counts.of(row.id),
-        accountLimit: row.accountLimit ?? this.#accountsPerHostMax,
+        accountLimit: row.accountLimit ?? this.#accountLimitOf(row.hostname),
         isInsecure: row.isInsecure,
+        isLenient: row.isLenient,
         createdMs: row.createdMs,
       };
     });

@@ -33,6 +33,8 @@ export type PoisonFrame = {
 export type SubscriptionOptions = {
   readonly connection: ConnectionOptions;
   readonly retry: RetryOptions;
+  /** For how long a host with too many discontinuous commits is read slower. */
+  readonly slowMs: number;
 };
 
 export type UpstreamContext = {

@@ -10,9 +10,14 @@
  */
 import type { Clock, Timer } from '../base/clock.ts';
 import { Prng, seedOf } from '../base/prng.ts';
-import { MiB, SECOND_MS } from '../base/units.ts';
-import { HOST_STATUSES, type HostRecord, type HostStatus, isDialable } from '../hosts/host.ts';
-import type { QuotaLimits } from '../hosts/quota.ts';
+import { MINUTE_MS, MiB, SECOND_MS } from '../base/units.ts';
+import {
+  HOST_STATUSES,
+  type HostRecord,
+  type HostSettings,
+  type HostStatus,
+  isDialable,
+} from '../hosts/host.ts';
 import type { Logger } from '../logging/logger.ts';
 import { LogSampler } from '../logging/sampler.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
@@ -27,7 +32,7 @@ import type { ReplayFilter } from './replay-filter.ts';
 import { RETRY_DEFAULTS, type RetryOptions } from './retry.ts';
 import { RingWaiters } from './ring-waiters.ts';
 import type { FrameSink } from './sink.ts';
-import type { HostStats } from './stats.ts';
+import type { HostStats, HostUsage } from './stats.ts';
 import { Subscription } from './subscription.ts';
 import { UnfinishedBudget } from './unfinished.ts';
 
@@ -39,6 +44,8 @@ export type FleetOptions = {
   readonly unfinishedBytesMax: number;
   readonly tickMs: number;
   readonly ringPollMs: number;
+  /** For how long a host with too many discontinuous commits is read slower (CH-4). */
+  readonly slowMs: number;
   readonly connection: ConnectionOptions;
   readonly retry: RetryOptions;
 };
@@ -49,6 +56,7 @@ export const FLEET_DEFAULTS: FleetOptions = {
   unfinishedBytesMax: 256 * MiB,
   tickMs: 100,
   ringPollMs: 10,
+  slowMs: 10 * MINUTE_MS,
   connection: CONNECTION_DEFAULTS,
   retry: RETRY_DEFAULTS,
 };
@@ -108,7 +116,7 @@ export class Fleet {
       cursors: this.cursors,
       unfinished: new UnfinishedBudget(options.unfinishedBytesMax),
       parked: new ParkedTotals(),
-      options: { connection: options.connection, retry: options.retry },
+      options: { connection: options.connection, retry: options.retry, slowMs: options.slowMs },
       isPaused: false,
       storeFirstCursor: (hostId, hostSeq) => deps.storeFirstCursor(hostId, hostSeq),
       quarantine: (poison) => deps.quarantine(poison),
@@ -179,9 +187,9 @@ export class Fleet {
     return subscription !== undefined;
   }
 
-  /** Changes a host's limits at run time. */
-  setLimits(hostId: number, limits: QuotaLimits): void {
-    this.#subscriptions.get(hostId)?.setLimits(limits);
+  /** Changes what holds for a host at run time: its limits at once, the rest for later frames. */
+  setSettings(hostId: number, settings: HostSettings): void {
+    this.#subscriptions.get(hostId)?.setSettings(settings);
   }
 
   /** Stops or allows the intake of one host, or of all (S50). Sockets stay open, unread. */
@@ -200,10 +208,10 @@ export class Fleet {
     this.#subscriptions.get(hostId)?.penalize(code, hostSeq);
   }
 
-  /** A verify thread spent this long on frames of this host. */
-  chargeVerify(hostId: number, verifyMs: number): void {
-    const nowMs = this.#deps.clock.monoMs();
-    this.#subscriptions.get(hostId)?.quota.chargeVerify(nowMs, verifyMs);
+  /** What frames of this host cost a verify thread, and what they brought. */
+  charge(hostId: number, usage: HostUsage): void {
+    this.#deps.metrics.add('relay_hosts_verify_seconds_total', usage.verifyMs / SECOND_MS);
+    this.#subscriptions.get(hostId)?.charge(usage);
   }
 
   /** The rings may have room: lets paused hosts go on. A timer does the same every 10 ms. */

@@ -12,9 +12,11 @@
  * @thread main
  */
 import { crc32 } from 'node:zlib';
+import type { HostSettings } from '../hosts/host.ts';
 import type { HostQuota } from '../hosts/quota.ts';
 import { Strikes } from '../hosts/strikes.ts';
 import { REJECTS, type RejectCode } from '../reject/codes.ts';
+import { FLAG_HOST_FULL, FLAG_LENIENT } from '../ring/ingest-record.ts';
 import { Control, decodeControl } from '../wire/control.ts';
 import { type DidHash, didHash } from '../wire/did-hash.ts';
 import { KIND_COMMIT } from '../wire/kinds.ts';
@@ -53,6 +55,7 @@ const control = new Control();
 const hash: DidHash = { lo: 0, hi: 0 };
 const meta: FrameMeta = {
   kind: KIND_COMMIT,
+  flags: 0,
   hostId: 0,
   hostname: '',
   hostSeq: 0,
@@ -76,6 +79,7 @@ export class Intake {
   readonly #poison = new PoisonGuard();
   /** Newest last. */
   readonly #rejects: HostReject[] = [];
+  #flags = 0;
   #connectionNo = 0;
   /** Last seq on this connection; 0 before its first event. */
   #connectionSeq = 0;
@@ -129,6 +133,11 @@ export class Intake {
   /** An operator stops or allows the intake of this host (S50). */
   setPaused(isPaused: boolean): void {
     this.#isOperatorPaused = isPaused;
+  }
+
+  /** Holds for every frame that is routed from now on. */
+  setSettings({ isLenient, isFull }: HostSettings): void {
+    this.#flags = (isLenient ? FLAG_LENIENT : 0) | (isFull ? FLAG_HOST_FULL : 0);
   }
 
   /** `isProbe`: the host called our cursor its future, so it was asked for all it has. */
@@ -194,6 +203,7 @@ export class Intake {
 
   #offer(frame: Buffer, arrivalMs: number): boolean {
     meta.kind = peeked.kind;
+    meta.flags = this.#flags;
     meta.hostId = this.#host.hostId;
     meta.hostname = this.#host.hostname;
     meta.hostSeq = peeked.hostSeq;

@@ -7,6 +7,8 @@ import type { Kind } from '../wire/kinds.ts';
 /** What is known of a frame without decoding it. The object is reused: copy what you keep. */
 export type FrameMeta = {
   kind: Kind;
+  /** What the verify thread must know of the host, FLAG_… of ring/ingest-record.ts. */
+  flags: number;
   hostId: number;
   /** Normal form of identity/address.ts, ASCII. */
   hostname: string;

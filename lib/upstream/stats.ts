@@ -7,6 +7,16 @@ import type { QuotaUsage } from '../hosts/quota.ts';
 import type { HostReject } from './intake.ts';
 import type { PauseReason, SubscriptionState } from './subscription.ts';
 
+/** What a host's frames cost verify threads, and what they brought. */
+export type HostUsage = {
+  /** Verification time, in milliseconds on one thread. */
+  readonly verifyMs: number;
+  /** Commits passed on that did not chain (CH-4). */
+  readonly discontinuousCount: number;
+  /** Commits passed on that only its lenience let through (A12). */
+  readonly waivedCount: number;
+};
+
 /** Times are wall clock in milliseconds, null where it never happened or does not apply. */
 export type HostStats = {
   readonly hostId: number;
@@ -39,4 +49,11 @@ export type HostStats = {
   /** Oldest first, a few only. */
   readonly lastRejects: readonly HostReject[];
   readonly limits: readonly QuotaUsage[];
+  /** Read at a tenth of its rates for its discontinuous commits. */
+  readonly isSlowed: boolean;
+  readonly isLenient: boolean;
+  /** It has all the accounts that it may have. */
+  readonly isFull: boolean;
+  /** Since the host was added. */
+  readonly usage: HostUsage;
 };

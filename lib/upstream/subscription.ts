@@ -17,15 +17,16 @@
  */
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import { MINUTE_MS, SECOND_MS } from '../base/units.ts';
+import { SECOND_MS } from '../base/units.ts';
 import {
   type HostEvent,
   type HostRecord,
+  type HostSettings,
   type HostStatus,
   nextStatus,
   QUIET_MS,
 } from '../hosts/host.ts';
-import { HostQuota, type QuotaLimits, quotaLimitsFor } from '../hosts/quota.ts';
+import { HostQuota } from '../hosts/quota.ts';
 import type { RejectCode } from '../reject/codes.ts';
 import { Connection, type ConnectionEnd, type ConnectionOwner } from './connection.ts';
 import type { UpstreamContext } from './context.ts';
@@ -37,7 +38,7 @@ import { Intake, type IntakeVerdict } from './intake.ts';
 import { ParkedFrames } from './parked.ts';
 import { Retry } from './retry.ts';
 import type { RingWaiter, RingWaiters } from './ring-waiters.ts';
-import type { HostStats } from './stats.ts';
+import type { HostStats, HostUsage } from './stats.ts';
 
 export type SubscriptionState = 'waiting' | 'dialing' | 'open' | 'paused' | 'backoff' | 'stopped';
 export type PauseReason = 'ring_full' | 'rate' | 'first_cursor' | 'operator';
@@ -45,7 +46,7 @@ export type PauseReason = 'ring_full' | 'rate' | 'first_cursor' | 'operator';
 /** A wish to connect now counts only this long after the last attempt. */
 const WAKE_MS_MIN = 10 * SECOND_MS;
 /** A pause for its rate of this length shows in the host's status. */
-const LIMITED_MS_MIN = MINUTE_MS;
+const LIMITED_MS_MIN = 10 * SECOND_MS;
 
 const PAUSE_REASONS: Readonly<Record<Exclude<IntakeVerdict, 'done' | 'close'>, PauseReason>> = {
   pause_operator: 'operator',
@@ -87,6 +88,8 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
   #connectedSinceMs: number | null = null;
   #lastFrameMs: number | null = null;
   #lastError: HostStats['lastError'] = null;
+  #settings: HostSettings;
+  readonly #usage = { verifyMs: 0, discontinuousCount: 0, waivedCount: 0 };
 
   constructor(
     host: HostRecord,
@@ -97,7 +100,8 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
   ) {
     this.hostId = host.hostId;
     this.hostname = host.hostname;
-    this.quota = new HostQuota(quotaLimitsFor(host));
+    this.#settings = host.settings;
+    this.quota = new HostQuota(host.settings.limits, context.options.slowMs);
     this.#status = host.status;
     this.#slot = slot;
     this.#context = context;
@@ -114,6 +118,7 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
       quota,
       isTrusted: host.isTrusted,
     });
+    this.#intake.setSettings(host.settings);
   }
 
   get state(): SubscriptionState {
@@ -165,9 +170,23 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
     this.#context.cursors.release(this.#slot);
   }
 
-  setLimits(limits: QuotaLimits): void {
-    this.quota.setLimits(limits);
+  setSettings(settings: HostSettings): void {
+    this.#settings = settings;
+    this.quota.setLimits(settings.limits);
+    this.#intake.setSettings(settings);
     if (this.#state === 'paused' && this.#pauseReason === 'rate') this.#drain();
+  }
+
+  /** What was in the ring already counts as well: the host waits for it with its next frame. */
+  charge(usage: HostUsage): void {
+    const nowMs = this.#context.clock.monoMs();
+    this.#usage.verifyMs += usage.verifyMs;
+    this.#usage.discontinuousCount += usage.discontinuousCount;
+    this.#usage.waivedCount += usage.waivedCount;
+    this.quota.chargeVerify(nowMs, usage.verifyMs);
+    if (!this.quota.chargeDiscontinuous(nowMs, usage.discontinuousCount)) return;
+    this.#context.metrics.add('relay_hosts_limits_reached_total:discontinuousPerHour');
+    this.#showLimits();
   }
 
   /** An operator stops or allows the intake of this host. */
@@ -194,6 +213,7 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
   onDue(nowMs: number): void {
     if (this.#state === 'open') {
       if (nowMs - this.#receivedMs >= QUIET_MS) this.#apply('quiet');
+      this.#showLimits();
       this.#connection?.poll(nowMs);
     } else if (this.#state === 'paused') {
       this.#dueMs = Number.POSITIVE_INFINITY;
@@ -286,6 +306,10 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
       lastError: this.#lastError,
       lastRejects: [...this.#intake.rejects],
       limits: this.quota.usage(clock.monoMs()),
+      isSlowed: this.quota.isSlowed(clock.monoMs()),
+      isLenient: this.#settings.isLenient,
+      isFull: this.#settings.isFull,
+      usage: { ...this.#usage },
     };
   }
 
@@ -364,11 +388,14 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
     if (this.#intake.routedCount === this.#routedSeen) return;
     this.#routedSeen = this.#intake.routedCount;
     this.#isProbing = false;
-    if (this.#status !== 'active') this.#apply('received');
+    if (this.#status === 'active') return;
+    if (this.#status === 'throttled') this.#showLimits();
+    else this.#apply('received');
   }
 
   #pause(reason: PauseReason): void {
     const { metrics, ticker, clock } = this.#context;
+    const isNew = this.#state !== 'paused' || this.#pauseReason !== reason;
     if (this.#state !== 'paused') metrics.add(`relay_upstream_pauses_total:${reason}`);
     this.#state = 'paused';
     this.#pauseReason = reason;
@@ -377,10 +404,20 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
     if (reason === 'ring_full') this.#waiters.add(this);
     else if (reason === 'first_cursor') this.#firstCursor.store(this.#intake.firstSeq);
     else if (reason === 'rate') {
-      const waitMs = this.quota.waitMs(clock.monoMs());
-      this.#dueMs = ticker.nowMs + waitMs;
-      if (waitMs >= LIMITED_MS_MIN) this.#apply('limited');
+      const reached = isNew ? this.quota.reached(clock.monoMs()) : undefined;
+      if (reached !== undefined) metrics.add(`relay_hosts_limits_reached_total:${reached}`);
+      this.#dueMs = ticker.nowMs + this.quota.waitMs(clock.monoMs());
+      this.#showLimits();
     }
+  }
+
+  /** Throttled shows for as long as a limit that is not one of seconds keeps it back. */
+  #showLimits(): void {
+    const nowMs = this.#context.clock.monoMs();
+    const { quota } = this;
+    const isStill = this.#status === 'throttled' && quota.isStrained(nowMs);
+    const isOver = isStill || quota.isSlowed(nowMs) || quota.waitMs(nowMs) >= LIMITED_MS_MIN;
+    this.#apply(isOver ? 'limited' : 'unlimited');
   }
 
   /** Deals with parked frames in order; reads on when none is left. */
@@ -400,7 +437,7 @@ export class Subscription implements Ticked, ConnectionOwner, RingWaiter, FirstC
     }
     this.#state = 'open';
     this.#dueMs = Number.POSITIVE_INFINITY;
-    this.#apply('unlimited');
+    this.#showLimits();
     this.#connection?.resume();
   }
 

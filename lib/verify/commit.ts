@@ -31,6 +31,7 @@ export function verifyCommit(
   out.commitCid = view.commitCid;
   out.dataCid = signed.object.dataCid;
   out.isDiscontinuous = isDiscontinuous(context.known, view.since, view.prevData);
+  out.isWaived = proof.isWaived;
   out.isNoChange = false;
   return undefined;
 }

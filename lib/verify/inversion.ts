@@ -18,6 +18,7 @@ export class TreeProof {
   readonly #signed: SignedCommit;
   readonly #tree: PartialTree;
   readonly #inversion: Inversion;
+  #isWaived = false;
 
   /** Judges the commits that are opened in `signed`. */
   constructor(signed: SignedCommit) {
@@ -26,17 +27,23 @@ export class TreeProof {
     this.#inversion = new Inversion(this.#tree);
   }
 
+  /** The commit judged last was let through where a strict verdict would have refused it. */
+  get isWaived(): boolean {
+    return this.#isWaived;
+  }
+
   verdict(buf: Buffer, view: EventView, context: VerifyContext): RejectCode | undefined {
+    this.#isWaived = false;
     if (view.opCount === 0) return this.#emptyVerdict(view, context);
     // Undoing needs `prev`; only the old protocol did without (H60).
-    if (view.isOpPrevMissing && context.isStrict) return 'commit_op_bad';
+    if (view.isOpPrevMissing && this.#refuses(context)) return 'commit_op_bad';
     const fault = this.#forwardVerdict(buf, view);
     if (fault !== undefined) return fault;
     if (view.hasPrevData) return this.#chainVerdict(view);
-    if (context.known === null || !context.isStrict) return undefined;
+    if (context.known === null || this.#isWaived) return undefined;
     // Known, without `prevData`: only a repo that starts again from nothing (CH-5, A47).
     const isFirst = this.#inversion.undo() === undefined && this.#isTreeEmpty();
-    return isFirst ? undefined : 'commit_prev_data_missing';
+    return !isFirst && this.#refuses(context) ? 'commit_prev_data_missing' : undefined;
   }
 
   /** A commit without operations: a new key, or the first of a repo. Needs no tree (H95, H96). */
@@ -45,8 +52,14 @@ export class TreeProof {
     if (view.hasPrevData) {
       return dataCid === view.prevData ? undefined : 'commit_inversion_failed';
     }
-    if (context.known === null || !context.isStrict) return undefined;
-    return dataCid === EMPTY_TREE_CID ? undefined : 'commit_prev_data_missing';
+    if (context.known === null || dataCid === EMPTY_TREE_CID) return undefined;
+    return this.#refuses(context) ? 'commit_prev_data_missing' : undefined;
+  }
+
+  /** A commit of the old protocol: refused, or let through and marked (A12, A14). */
+  #refuses(context: VerifyContext): boolean {
+    this.#isWaived = !context.isStrict;
+    return context.isStrict;
   }
 
   #forwardVerdict(buf: Buffer, view: EventView): RejectCode | undefined {

@@ -34,6 +34,8 @@ export class RepoResult {
   dataCid: Cid = '';
   /** Right in itself, but does not chain on what was known (CH-4). */
   isDiscontinuous = false;
+  /** Only a host on the old protocol may send this; strictly it would be refused (A12, A14). */
+  isWaived = false;
   /** A sync that repeats what was known (A18). */
   isNoChange = false;
 }

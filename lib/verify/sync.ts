@@ -37,5 +37,6 @@ export function verifySync(
   out.dataCid = signed.object.dataCid;
   out.isNoChange = isNoChange(known, view.rev, commitCid);
   out.isDiscontinuous = false;
+  out.isWaived = false;
   return undefined;
 }

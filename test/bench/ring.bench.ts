@@ -30,6 +30,7 @@ class Lane {
   readonly #router: Router;
   readonly #words: Words;
   readonly #meta: RoutedMeta = {
+    flags: 0,
     kind: KIND_COMMIT,
     hostId: 1,
     hostname: 'host.example.com',

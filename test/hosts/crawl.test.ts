@@ -11,6 +11,7 @@ import type { HostRecord, HostStatus } from '../../lib/hosts/host.ts';
 import type { ProbeFinding } from '../../lib/hosts/probe.ts';
 import { silentLogger } from '../../lib/logging/logger.ts';
 import { MetricWriter } from '../../lib/metrics/slots.ts';
+import { hostRecord } from '../helpers/host-record.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 
 const OPTIONS: CrawlOptions = {
@@ -68,7 +69,7 @@ class Desk {
 
   put(hostname: string, status: HostStatus): HostRecord {
     const hostId = this.rows.size + 1;
-    const host = { hostId, hostname, status, cursor: null, accountCount: 0, isTrusted: false };
+    const host = hostRecord(hostname, { hostId, status });
     this.rows.set(hostname, host);
     return host;
   }

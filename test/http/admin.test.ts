@@ -1,11 +1,13 @@
 /** Admin routes: who gets in, and the reference relay's JSON (H173, S20-S22). */
 import t from 'tap';
 import { SystemClock } from '../../lib/base/clock.ts';
+import { RelayFault } from '../../lib/base/fault.ts';
 import { type MonoMs, toEpochMs, toMonoMs } from '../../lib/base/units.ts';
 import { ADMIN_AUTH_DEFAULTS, AdminAuth } from '../../lib/http/admin/auth.ts';
 import { adminConsumerRoutes } from '../../lib/http/admin/consumers.ts';
 import { JsonBody } from '../../lib/http/json-body.ts';
 import { Params } from '../../lib/http/params.ts';
+import { REJECTS } from '../../lib/reject/codes.ts';
 import { Api, basic, host, PASSWORD } from './api.ts';
 
 class HandClock extends SystemClock {
@@ -122,6 +124,28 @@ t.test('pds/list, subs/getUpstreamConns: JSON of the reference relay', async (t)
     UserCount: 1,
     AccountLimitAlertsSilenced: false,
     Status: 'active',
+    Lenient: false,
+    State: 'paused',
+    PauseReason: 'rate',
+    Limits: {
+      eventsPerSecond: { Max: 50, Used: 3.1 },
+      eventsPerHour: { Max: 2600, Used: 2600 },
+      eventsPerDay: { Max: 21_000, Used: 2600 },
+    },
+    Slowed: false,
+    AccountsFull: true,
+    Strikes: 2,
+    VerifyMs: 12,
+    DiscontinuousCommits: 4,
+    WaivedCommits: 5,
+    LastRejects: [
+      {
+        Code: 'commit_rev_bad',
+        Reason: REJECTS.commit_rev_bad.doc,
+        Seq: 9,
+        At: '2023-11-14T22:13:20.000Z',
+      },
+    ],
   });
   t.match(rows[1], { Cursor: -1, Blocked: true, Registered: false, HasActiveConnection: false });
   t.equal(list.headers.get('cache-control'), 'no-store');
@@ -148,6 +172,88 @@ t.test('pds/requestCrawl: as an admin, with a line in the log', async (t) => {
   t.equal((await post('{}', basic(PASSWORD))).status, 400);
   const form = { ...basic(PASSWORD), 'content-type': 'text/plain' };
   t.equal((await post('{"hostname":"a.net"}', form)).status, 400, 'S22: JSON only');
+});
+
+t.test('pds/changeLimits: what the reference takes, and limits by name', async (t) => {
+  const api = await new Api().start();
+  t.teardown(() => api.stop());
+  api.hosts.push(host(1));
+  const post = async (body: unknown, headers = basic(PASSWORD)): Promise<number> => {
+    const answer = await api.call('/admin/pds/changeLimits', {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json', ...headers },
+    });
+    return answer.status;
+  };
+  const hostname = 'pds1.host.net';
+  t.equal(await post({ host: hostname, repo_limit: 5 }, {}), 401);
+  t.same(api.changed, []);
+  t.equal(await post({ host: 'PDS1.host.net', repo_limit: 5 }), 200);
+  t.equal(await post({ host: hostname, account_limit_alerts_silenced: true }), 200);
+  const limits = { verifyMsPerMinute: 100, eventsPerDay: null };
+  t.equal(await post({ host: hostname, repo_limit: null, limits }), 200);
+  t.same(api.changed, [
+    { hostname, accountLimit: 5, limits: {}, formulae: [] },
+    { hostname, limits: {}, formulae: [] },
+    {
+      hostname,
+      accountLimit: null,
+      limits: { verifyMsPerMinute: 100 },
+      formulae: ['eventsPerDay'],
+    },
+  ]);
+  t.match(api.logged, [
+    { action: 'changeLimits', actor: 'admin', target: 'PDS1.host.net', status: 200 },
+  ]);
+  const bad: unknown[] = [
+    {},
+    { host: hostname },
+    { repo_limit: 5 },
+    { host: 5, repo_limit: 5 },
+    { host: 'not a host', repo_limit: 5 },
+    { host: '10.0.0.1', repo_limit: 5 },
+    ...[-1, 1.5, '5', 1e10, true, [5]].map((repo_limit) => ({ host: hostname, repo_limit })),
+    { host: hostname, repo_limit: 5, account_limit_alerts_silenced: 'yes' },
+    { host: hostname, limits: 5 },
+    { host: hostname, limits: null },
+    { host: hostname, limits: { nothing: 5 } },
+    { host: hostname, limits: { eventsPerDay: -1 } },
+    { host: hostname, limits: { eventsPerDay: '5' } },
+    { host: hostname, repo_limit: 'x', limits: { eventsPerDay: 1 } },
+  ];
+  for (const body of bad) t.equal(await post(body), 400, JSON.stringify(body));
+  t.equal(await post({ host: 'other.host.net', repo_limit: 5 }), 404);
+  t.equal(api.changed.length, 3);
+  api.failure = new RelayFault('down', 'down', { isRetryable: true });
+  t.equal(await post({ host: hostname, repo_limit: 5 }), 503, 'not stored, not 200');
+});
+
+t.test('A12 pds/changeLenient', async (t) => {
+  const api = await new Api().start();
+  t.teardown(() => api.stop());
+  api.hosts.push(host(1));
+  const post = async (body: unknown, headers = basic(PASSWORD)): Promise<number> => {
+    const answer = await api.call('/admin/pds/changeLenient', {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json', ...headers },
+    });
+    return answer.status;
+  };
+  t.equal(await post({ host: 'pds1.host.net', lenient: true }, {}), 401);
+  t.equal(await post({ host: 'pds1.host.net', lenient: true }), 200);
+  t.equal(await post({ host: 'pds1.host.net', lenient: false }), 200);
+  t.same(api.changed, [
+    { hostname: 'pds1.host.net', isLenient: true },
+    { hostname: 'pds1.host.net', isLenient: false },
+  ]);
+  for (const lenient of [undefined, null, 'true', 1]) {
+    t.equal(await post({ host: 'pds1.host.net', lenient }), 400, String(lenient));
+  }
+  t.equal(await post({ host: 'other.host.net', lenient: true }), 404);
+  api.failure = new RelayFault('down', 'down', { isRetryable: true });
+  t.equal(await post({ host: 'pds1.host.net', lenient: true }), 503);
 });
 
 t.test('consumers/list', async (t) => {

@@ -10,6 +10,7 @@ import { apiRoutes, type RouteDeps } from '../../lib/http/routes.ts';
 import { API_SERVER_DEFAULTS, ApiServer, type ApiServerOptions } from '../../lib/http/server.ts';
 import { silentLogger } from '../../lib/logging/logger.ts';
 import { MetricWriter } from '../../lib/metrics/slots.ts';
+import { hostRecord } from '../helpers/host-record.ts';
 
 /** Everything a test looks at in a JSON answer. */
 export type Body = {
@@ -36,6 +37,7 @@ export function host(hostId: number, change: Partial<HostView> = {}): HostView {
     accountCount: hostId,
     accountLimit: 100,
     isInsecure: false,
+    isLenient: false,
     createdMs: 1_700_000_000_000,
     ...change,
   };
@@ -75,6 +77,7 @@ export class Api {
   readonly accounts: AccountView[] = [];
   readonly repos: RepoView[] = [];
   readonly crawled: Crawled[] = [];
+  readonly changed: object[] = [];
   readonly upgraded: string[] = [];
   readonly logged: object[] = [];
   crawlResult: CrawlResult | undefined;
@@ -124,11 +127,26 @@ export class Api {
             ? {
                 isConnected: true,
                 eventsSinceStart: 7,
-                eventsPerSecondMax: 50,
-                eventsPerHourMax: 2600,
-                eventsPerDayMax: 21_000,
+                state: 'paused',
+                pauseReason: 'rate',
+                limits: [
+                  { name: 'eventsPerSecond', used: 3.14, max: 50 },
+                  { name: 'eventsPerHour', used: 2600, max: 2600 },
+                  { name: 'eventsPerDay', used: 2600, max: 21_000 },
+                ],
+                isSlowed: false,
+                isFull: true,
+                strikes: 2,
+                verifyMs: 12.3,
+                discontinuousCount: 4,
+                waivedCount: 5,
+                lastRejects: [{ code: 'commit_rev_bad', hostSeq: 9, atMs: 1_700_000_000_000 }],
               }
             : undefined,
+      },
+      admin: {
+        changeLimits: async (hostname, change) => this.#change(hostname, change),
+        changeLenient: async (hostname, isLenient) => this.#change(hostname, { isLenient }),
       },
       hub: { consumers: [], headSeq: () => 0 },
     };
@@ -197,14 +215,16 @@ export class Api {
     return socket;
   }
 
+  #change(name: string, change: object): boolean {
+    this.#mayFail();
+    if (!this.hosts.some(({ hostname }) => hostname === name)) return false;
+    this.changed.push({ hostname: name, ...change });
+    return true;
+  }
+
   #mayFail(): void {
     if (this.failure !== undefined) throw this.failure;
   }
-}
-
-function hostRecord(hostname: string) {
-  const rest = { status: 'active', cursor: null, accountCount: 0, isTrusted: false } as const;
-  return { hostId: 1, hostname, ...rest };
 }
 
 export function basic(password: string, user = 'admin'): Record<string, string> {

@@ -17,7 +17,7 @@ import { REJECT_CODES, type RejectCode } from '../../lib/reject/codes.ts';
 import { RingConsumer } from '../../lib/ring/consumer.ts';
 import { allocateRing } from '../../lib/ring/descriptor.ts';
 import type { Regions } from '../../lib/ring/regions.ts';
-import { readReport } from '../../lib/ring/report-record.ts';
+import { readReport, type UsageReport } from '../../lib/ring/report-record.ts';
 import { Sequencer } from '../../lib/sequence/sequencer.ts';
 import { ShardAssembly } from '../../lib/shard/assemble.ts';
 import type { Waiting } from '../../lib/shard/rebuild.ts';
@@ -113,6 +113,8 @@ export class ShardBench {
   readonly directory = new Map<string, ResolveOutcome>();
   /** Reports of rejected frames by host seq. */
   readonly rejected = new Map<number, RejectCode[]>();
+  /** What hosts cost, as reported. */
+  readonly usage: UsageReport[] = [];
   /** Looks at every row before it is written. */
   onRow: (row: AccountState) => void = () => {};
   clock = new ManualClock(1000, START_MS);
@@ -182,13 +184,14 @@ export class ShardBench {
     });
   }
 
-  /** Main's part: hands a frame over. False when the ring is full. */
-  route(frame: Buffer, hostname = HOST, hostId = HOST_ID): boolean {
+  /** Main's part: hands a frame over, with FLAG_… of its host. False when the ring is full. */
+  route(frame: Buffer, hostname = HOST, hostId = HOST_ID, flags = 0): boolean {
     peek(frame, this.#peek);
     const { kind, hostSeq, didStart, didEnd } = this.#peek;
     const arrivalMs = this.clock.epochMs();
     return this.router.offer(frame, {
       kind,
+      flags,
       hostId,
       hostname,
       hostSeq,
@@ -218,10 +221,14 @@ export class ShardBench {
   /** Main's part: takes the reports in. */
   readReports(): void {
     for (let at = this.#reports.poll(); at >= 0; at = this.#reports.poll()) {
-      const { hostSeq, codeIndex } = readReport(this.#reports.bytes, at);
-      const codes = this.rejected.get(hostSeq) ?? [];
-      codes.push(REJECT_CODES[codeIndex] as RejectCode);
-      this.rejected.set(hostSeq, codes);
+      const report = readReport(this.#reports.bytes, at);
+      if (report.kind === 'usage') {
+        this.usage.push(report);
+        continue;
+      }
+      const codes = this.rejected.get(report.hostSeq) ?? [];
+      codes.push(REJECT_CODES[report.codeIndex] as RejectCode);
+      this.rejected.set(report.hostSeq, codes);
     }
     this.#reports.release();
   }

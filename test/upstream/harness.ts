@@ -13,6 +13,7 @@ import { Gate } from '../../lib/upstream/gate.ts';
 import { ReplayFilter } from '../../lib/upstream/replay-filter.ts';
 import type { FrameMeta, FrameSink } from '../../lib/upstream/sink.ts';
 import type { HostStats } from '../../lib/upstream/stats.ts';
+import { hostRecord } from '../helpers/host-record.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { Pds, type PdsOptions, until } from './pds.ts';
 
@@ -20,7 +21,13 @@ const secureContext = createSharedSecureContext();
 
 /** Takes frames until it is full; keeps what it took. */
 export class MemorySink implements FrameSink {
-  readonly taken: { hostId: number; hostSeq: number; did: string; arrivalMs: number }[] = [];
+  readonly taken: {
+    hostId: number;
+    hostSeq: number;
+    did: string;
+    arrivalMs: number;
+    flags: number;
+  }[] = [];
   roomLeft = Number.POSITIVE_INFINITY;
   refusals = 0;
 
@@ -31,8 +38,8 @@ export class MemorySink implements FrameSink {
     }
     this.roomLeft--;
     const did = frame.toString('latin1', meta.didStart, meta.didEnd);
-    const { hostId, hostSeq, arrivalMs } = meta;
-    this.taken.push({ hostId, hostSeq, did, arrivalMs });
+    const { hostId, hostSeq, arrivalMs, flags } = meta;
+    this.taken.push({ hostId, hostSeq, did, arrivalMs, flags });
     return true;
   }
 
@@ -133,13 +140,5 @@ export async function startPds(t: Test, options: PdsOptions = {}): Promise<Pds> 
 }
 
 export function hostOf(pds: { hostname: string }, host: Partial<HostRecord> = {}): HostRecord {
-  return {
-    hostId: 1,
-    hostname: pds.hostname,
-    status: 'active',
-    cursor: 100,
-    accountCount: 1_000_000,
-    isTrusted: true,
-    ...host,
-  };
+  return hostRecord(pds.hostname, { cursor: 100, ...host });
 }

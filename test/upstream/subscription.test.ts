@@ -1,29 +1,34 @@
 import t from 'tap';
 import { MINUTE_MS, SECOND_MS } from '../../lib/base/units.ts';
+import { FLAG_HOST_FULL, FLAG_LENIENT } from '../../lib/ring/ingest-record.ts';
+import { hostSettings } from '../helpers/host-record.ts';
 import { Harness, hostOf, startPds } from './harness.ts';
 import { burst, errorFrame, eventFrame, infoFrame, settle, until } from './pds.ts';
 
 const range = (from: number, to: number): number[] =>
   Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
-t.test('resumes from the stored cursor, then exactly after the last routed seq', async (t) => {
-  const pds = await startPds(t);
-  const h = new Harness(t);
-  h.fleet.add(hostOf(pds));
-  await h.connected(pds);
-  t.equal(pds.last.cursor, '100');
-  for (const seq of range(101, 150)) pds.last.ws.send(eventFrame(seq));
-  await until(() => h.sink.taken.length === 50);
-  pds.last.ws.close(1001);
-  await until(() => h.stats().state === 'backoff');
-  await h.retry();
-  await h.connected(pds, 2);
-  t.equal(pds.last.cursor, '150');
-  for (const seq of range(151, 160)) pds.last.ws.send(eventFrame(seq));
-  await until(() => h.sink.taken.length === 60);
-  t.same(h.sink.seqs(), range(101, 160), 'no gap, no repeat');
-  t.same(h.fleet.cursors.takeChanged(), [{ hostId: 1, hostSeq: 160 }]);
-});
+t.test(
+  'SQ-13, SQ-16: resumes from the stored cursor, then exactly after the last routed seq',
+  async (t) => {
+    const pds = await startPds(t);
+    const h = new Harness(t);
+    h.fleet.add(hostOf(pds));
+    await h.connected(pds);
+    t.equal(pds.last.cursor, '100');
+    for (const seq of range(101, 150)) pds.last.ws.send(eventFrame(seq));
+    await until(() => h.sink.taken.length === 50);
+    pds.last.ws.close(1001);
+    await until(() => h.stats().state === 'backoff');
+    await h.retry();
+    await h.connected(pds, 2);
+    t.equal(pds.last.cursor, '150');
+    for (const seq of range(151, 160)) pds.last.ws.send(eventFrame(seq));
+    await until(() => h.sink.taken.length === 60);
+    t.same(h.sink.seqs(), range(101, 160), 'no gap, no repeat');
+    t.same(h.fleet.cursors.takeChanged(), [{ hostId: 1, hostSeq: 160 }]);
+  },
+);
 
 t.test(
   'A5: a host whose cursor is inclusive sends the last frame again; it is dropped',
@@ -42,20 +47,23 @@ t.test(
   },
 );
 
-t.test('H36, H37: seqs that repeat or go back are dropped and counted, not the host', async (t) => {
-  const pds = await startPds(t);
-  const h = new Harness(t);
-  h.fleet.add(hostOf(pds));
-  await h.connected(pds);
-  for (const seq of [1000, 1000, 5, 2000]) pds.last.ws.send(eventFrame(seq));
-  await until(() => h.sink.taken.length === 2);
-  t.same(h.sink.seqs(), [1000, 2000]);
-  t.equal(h.metrics.readReject('host_seq_regressed', 'trusted'), 2);
-  t.equal(h.stats().state, 'open');
-  t.equal(h.stats().strikes, 0);
-});
+t.test(
+  'SQ-11, H36, H37: seqs that repeat or go back are dropped and counted, not the host',
+  async (t) => {
+    const pds = await startPds(t);
+    const h = new Harness(t);
+    h.fleet.add(hostOf(pds));
+    await h.connected(pds);
+    for (const seq of [1000, 1000, 5, 2000]) pds.last.ws.send(eventFrame(seq));
+    await until(() => h.sink.taken.length === 2);
+    t.same(h.sink.seqs(), [1000, 2000]);
+    t.equal(h.metrics.readReject('host_seq_regressed', 'trusted'), 2);
+    t.equal(h.stats().state, 'open');
+    t.equal(h.stats().strikes, 0);
+  },
+);
 
-t.test('H35, H38: a seq out of range moves no cursor, a jump does', async (t) => {
+t.test('SQ-1, H35, H38: a seq out of range moves no cursor, a jump does', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
@@ -201,7 +209,8 @@ t.test('S31: a host that is gone without a word is noticed', async (t) => {
 t.test('G19: a host over its rate is paused until the window frees, never dropped', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
-  h.fleet.add(hostOf(pds, { accountCount: 0, isTrusted: false }));
+  const settings = hostSettings({ accountCount: 0, isTrusted: false });
+  h.fleet.add(hostOf(pds, { settings, isTrusted: false }));
   await h.connected(pds);
   pds.last.socket.write(burst(range(101, 250).map((seq) => eventFrame(seq))));
   await until(() => h.stats().state === 'paused');
@@ -218,19 +227,110 @@ t.test('a host over its hourly rate is throttled, and active again afterwards', 
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
   await h.connected(pds);
-  const { limits } = h.stats();
-  const names = Object.fromEntries(limits.map(({ name, max }) => [name, max]));
-  h.fleet.setLimits(1, { ...names, eventsPerHour: 10 } as never);
+  const settings = hostSettings();
+  const withHourly = (eventsPerHour: number) => {
+    return { ...settings, limits: { ...settings.limits, eventsPerHour } };
+  };
+  h.fleet.setSettings(1, withHourly(10));
   pds.last.socket.write(burst(range(101, 115).map((seq) => eventFrame(seq))));
   await until(() => h.stats().status === 'throttled');
   t.equal(h.sink.taken.length, 10);
-  h.fleet.setLimits(1, { ...names, eventsPerHour: 1000 } as never);
+  t.equal(h.metrics.read('relay_hosts_limits_reached_total:eventsPerHour'), 1);
+  h.fleet.setSettings(1, withHourly(1000));
   t.equal(h.stats().status, 'active', 'new limits take effect at once');
   await until(() => h.sink.taken.length === 15);
   t.same(h.statuses, [
     [1, 'throttled'],
     [1, 'active'],
   ]);
+});
+
+const NO_USAGE = { verifyMs: 0, discontinuousCount: 0, waivedCount: 0 };
+
+t.test(
+  'G19: a host that costs too much time is throttled, and nothing of it is lost',
+  async (t) => {
+    const pds = await startPds(t);
+    const h = new Harness(t);
+    const settings = hostSettings({ accountCount: 100, isTrusted: false });
+    h.fleet.add(hostOf(pds, { settings }));
+    await h.connected(pds);
+    pds.last.socket.write(burst(range(101, 110).map((seq) => eventFrame(seq))));
+    await until(() => h.sink.taken.length === 10);
+    h.fleet.charge(1, { ...NO_USAGE, verifyMs: 4000 });
+    pds.last.socket.write(burst([eventFrame(111)]));
+    await until(() => h.sink.taken.length === 11);
+    t.match(h.stats(), { state: 'open', status: 'active', usage: { verifyMs: 4000 } });
+    // What was in the ring already counts as well.
+    h.fleet.charge(1, { ...NO_USAGE, verifyMs: 4000 });
+    pds.last.socket.write(burst(range(112, 120).map((seq) => eventFrame(seq))));
+    await until(() => h.stats().state === 'paused');
+    t.match(h.stats(), { pauseReason: 'rate', status: 'throttled', usage: { verifyMs: 8000 } });
+    t.equal(h.metrics.read('relay_hosts_limits_reached_total:verifyMsPerMinute'), 1);
+    t.equal(h.metrics.read('relay_hosts_verify_seconds_total'), 8);
+    await h.pass(30 * SECOND_MS);
+    t.equal(h.sink.taken.length, 11);
+    for (let minute = 0; minute < 3; minute++) await h.pass(MINUTE_MS);
+    await until(() => h.sink.taken.length === 20);
+    t.same(h.sink.seqs(), range(101, 120));
+    await h.pass(MINUTE_MS);
+    t.match(h.stats(), { status: 'active', connects: 1 });
+  },
+);
+
+t.test('H130: too many discontinuous commits slow a host, for a time', async (t) => {
+  const pds = await startPds(t);
+  const h = new Harness(t, { slowMs: MINUTE_MS });
+  const settings = hostSettings({ accountCount: 0, isTrusted: false });
+  h.fleet.add(hostOf(pds, { settings }));
+  await h.connected(pds);
+  h.fleet.charge(1, { ...NO_USAGE, discontinuousCount: 500 });
+  t.match(h.stats(), { status: 'active', isSlowed: false });
+  h.fleet.charge(1, { ...NO_USAGE, discontinuousCount: 1 });
+  t.match(h.stats(), { status: 'throttled', isSlowed: true, usage: { discontinuousCount: 501 } });
+  t.equal(h.metrics.read('relay_hosts_limits_reached_total:discontinuousPerHour'), 1);
+  pds.last.socket.write(burst(range(101, 150).map((seq) => eventFrame(seq))));
+  await until(() => h.stats().state === 'paused');
+  t.equal(h.sink.taken.length, 5, 'a tenth of 50 a second');
+  t.equal(h.stats().status, 'throttled');
+  for (let second = 0; second < 61; second++) await h.pass(SECOND_MS);
+  await until(() => h.sink.taken.length === 50);
+  t.same(h.sink.seqs(), range(101, 150), 'slower, not lost');
+  await h.pass(MINUTE_MS);
+  t.equal(h.stats().status, 'active', 'it recovers');
+  t.same(h.statuses, [
+    [1, 'throttled'],
+    [1, 'active'],
+  ]);
+});
+
+t.test('a host that was throttled when the relay stopped is active when it behaves', async (t) => {
+  const pds = await startPds(t);
+  const h = new Harness(t);
+  h.fleet.add(hostOf(pds, { status: 'throttled' }));
+  await h.connected(pds);
+  pds.last.socket.write(burst([eventFrame(101)]));
+  await until(() => h.stats().status === 'active');
+  t.same(h.statuses, [[1, 'active']]);
+});
+
+t.test('A12, H150: what main knows of a host goes with each of its frames', async (t) => {
+  const pds = await startPds(t);
+  const h = new Harness(t);
+  const settings = hostSettings();
+  h.fleet.add(hostOf(pds, { settings: { ...settings, isLenient: true } }));
+  await h.connected(pds);
+  const send = async (seq: number): Promise<number | undefined> => {
+    pds.last.socket.write(burst([eventFrame(seq)]));
+    await until(() => h.sink.taken.at(-1)?.hostSeq === seq);
+    return h.sink.taken.at(-1)?.flags;
+  };
+  t.equal(await send(101), FLAG_LENIENT);
+  h.fleet.setSettings(1, { ...settings, isFull: true });
+  t.equal(await send(102), FLAG_HOST_FULL);
+  t.match(h.stats(), { isFull: true, isLenient: false });
+  h.fleet.setSettings(1, settings);
+  t.equal(await send(103), 0);
 });
 
 t.test('S50: an operator stops the intake of one host, then of all', async (t) => {
@@ -295,7 +395,7 @@ t.test('G17: the first frame waits for the store, and comes again after a reconn
   t.same(h.firstCursors, [[1, 499]]);
 });
 
-t.test('H11: FutureCursor makes idle; one probe from 0 after the back-off', async (t) => {
+t.test('SQ-12, H11: FutureCursor makes idle; one probe from 0 after the back-off', async (t) => {
   const pds = await startPds(t, {
     onConnection: ({ ws, cursor }) => {
       if (cursor !== '0') ws.send(errorFrame('FutureCursor'));
@@ -348,24 +448,27 @@ t.test('H11: a probe may be answered from the very seq that was routed last', as
   t.same(h.sink.seqs(), [100, 101]);
 });
 
-t.test('H12, H13: other error frames end the connection; it resumes with back-off', async (t) => {
-  const frames = [errorFrame('ConsumerTooSlow'), errorFrame('Whatever'), errorFrame('')];
-  for (const frame of frames) {
-    const pds = await startPds(t);
-    const h = new Harness(t);
-    h.fleet.add(hostOf(pds));
-    await h.connected(pds);
-    pds.last.ws.send(eventFrame(101));
-    pds.last.ws.send(frame);
-    await until(() => h.stats().state === 'backoff');
-    t.match(h.stats(), { status: 'active', lastError: { cause: 'error_frame' } });
-    await h.retry();
-    await h.connected(pds, 2);
-    t.equal(pds.last.cursor, '101');
-  }
-});
+t.test(
+  'FR-9, H12, H13: other error frames end the connection; it resumes with back-off',
+  async (t) => {
+    const frames = [errorFrame('ConsumerTooSlow'), errorFrame('Whatever'), errorFrame('')];
+    for (const frame of frames) {
+      const pds = await startPds(t);
+      const h = new Harness(t);
+      h.fleet.add(hostOf(pds));
+      await h.connected(pds);
+      pds.last.ws.send(eventFrame(101));
+      pds.last.ws.send(frame);
+      await until(() => h.stats().state === 'backoff');
+      t.match(h.stats(), { status: 'active', lastError: { cause: 'error_frame' } });
+      await h.retry();
+      await h.connected(pds, 2);
+      t.equal(pds.last.cursor, '101');
+    }
+  },
+);
 
-t.test('H14: OutdatedCursor is logged and counted, nothing else', async (t) => {
+t.test('SQ-2, H14: OutdatedCursor is logged and counted, nothing else', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));
@@ -377,7 +480,7 @@ t.test('H14: OutdatedCursor is logged and counted, nothing else', async (t) => {
   t.match(h.stats(), { state: 'open', strikes: 0, lastSeq: 5000 });
 });
 
-t.test('H8, H10: unknown kinds are ignored, without a strike', async (t) => {
+t.test('FR-6, H8, H10: unknown kinds are ignored, without a strike', async (t) => {
   const pds = await startPds(t);
   const h = new Harness(t);
   h.fleet.add(hostOf(pds));

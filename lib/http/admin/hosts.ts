@@ -5,7 +5,9 @@
  */
 import { isoTime } from '../../base/clock.ts';
 import { toEpochMs } from '../../base/units.ts';
+import type { QuotaName, QuotaUsage } from '../../hosts/quota.ts';
 import type { Logger } from '../../logging/logger.ts';
+import { REJECTS, type RejectCode } from '../../reject/codes.ts';
 import { ok } from '../answer.ts';
 import type { HostReader, HostView } from '../readers.ts';
 import type { Route } from '../route.ts';
@@ -21,9 +23,26 @@ export type HostActivity = {
 export type HostUse = {
   readonly isConnected: boolean;
   readonly eventsSinceStart: number;
-  readonly eventsPerSecondMax: number;
-  readonly eventsPerHourMax: number;
-  readonly eventsPerDayMax: number;
+  /** `paused`, `open`, `backoff` … */
+  readonly state: string;
+  /** Why it is not read at present. */
+  readonly pauseReason: string | null;
+  readonly limits: readonly QuotaUsage[];
+  /** Read at a tenth of its rates for its discontinuous commits. */
+  readonly isSlowed: boolean;
+  /** New accounts of it are refused. */
+  readonly isFull: boolean;
+  /** Strikes that still count. */
+  readonly strikes: number;
+  readonly verifyMs: number;
+  readonly discontinuousCount: number;
+  readonly waivedCount: number;
+  /** Oldest first; `atMs` is wall clock. */
+  readonly lastRejects: readonly {
+    readonly code: RejectCode;
+    readonly hostSeq: number;
+    readonly atMs: number;
+  }[];
 };
 
 export type AdminHostDeps = {
@@ -79,8 +98,9 @@ async function listAll({ hosts, activity }: AdminHostDeps): Promise<object[]> {
 
 /** Field names are those of the reference relay's `hostInfo`. */
 function hostInfo(host: HostView, use: HostUse | undefined): object {
-  const rate = (max: number | undefined, window: number): object => {
-    return { Max: max ?? 0, Window: window };
+  const rate = (name: QuotaName, window: number): object => {
+    const max = use?.limits.find((limit) => limit.name === name)?.max ?? 0;
+    return { Max: max, Window: window };
   };
   return {
     ID: host.hostId,
@@ -95,11 +115,38 @@ function hostInfo(host: HostView, use: HostUse | undefined): object {
     RepoLimit: host.accountLimit,
     HasActiveConnection: use?.isConnected ?? false,
     EventsSeenSinceStartup: use?.eventsSinceStart ?? 0,
-    PerSecondEventRate: rate(use?.eventsPerSecondMax, WINDOW_SECONDS.second),
-    PerHourEventRate: rate(use?.eventsPerHourMax, WINDOW_SECONDS.hour),
-    PerDayEventRate: rate(use?.eventsPerDayMax, WINDOW_SECONDS.day),
+    PerSecondEventRate: rate('eventsPerSecond', WINDOW_SECONDS.second),
+    PerHourEventRate: rate('eventsPerHour', WINDOW_SECONDS.hour),
+    PerDayEventRate: rate('eventsPerDay', WINDOW_SECONDS.day),
     UserCount: host.accountCount ?? 0,
     AccountLimitAlertsSilenced: false,
+    // From here on ours.
     Status: host.status,
+    Lenient: host.isLenient,
+    ...(use === undefined ? {} : usage(use)),
+  };
+}
+
+/** How full the limits are, what the host costs, and why its events do not come through. */
+function usage(use: HostUse): object {
+  const limits = use.limits.map(({ name, used, max }) => {
+    return [name, { Max: max, Used: Math.round(used * 10) / 10 }];
+  });
+  return {
+    State: use.state,
+    PauseReason: use.pauseReason,
+    Limits: Object.fromEntries(limits),
+    Slowed: use.isSlowed,
+    AccountsFull: use.isFull,
+    Strikes: use.strikes,
+    VerifyMs: Math.round(use.verifyMs),
+    DiscontinuousCommits: use.discontinuousCount,
+    WaivedCommits: use.waivedCount,
+    LastRejects: use.lastRejects.map(({ code, hostSeq, atMs }) => ({
+      Code: code,
+      Reason: REJECTS[code].doc,
+      Seq: hostSeq,
+      At: isoTime(toEpochMs(atMs)),
+    })),
   };
 }
