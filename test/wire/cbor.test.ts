@@ -298,6 +298,16 @@ t.test('CB-11, H27, H28, H29: hostile items are refused after bounded work', asy
     });
     t.ok(skipReads <= 2 * goodReads, `${name}: ${skipReads} reads to skip it`);
   }
+  for (const [major, count] of [
+    [MAJOR_ARRAY, 100_001],
+    [MAJOR_MAP, 50_001],
+  ] as const) {
+    const short = Buffer.concat([encodeHead(major, count), Buffer.alloc(100_000)]);
+    const reads = readsOf(short, (bytes) => {
+      t.equal(scanItem(bytes, 0, short.length, RULES_FRAME), BAD);
+    });
+    t.ok(reads < 20, `H28: a claim beyond the bytes is refused at its head: ${reads} reads`);
+  }
 });
 
 t.test('CB-3: order of keys is length first, then bytewise', async (t) => {

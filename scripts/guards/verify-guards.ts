@@ -1,0 +1,215 @@
+/** Guards on whether an event is true, and on who may say it. */
+import type { Guard } from './guard.ts';
+
+const SIGNED = { file: 'lib/verify/signed.ts', test: 'test/verify/commit.test.ts' };
+const SIGNATURE = { file: 'lib/verify/signature.ts', test: 'test/verify/signature.test.ts' };
+const ORDER = { file: 'lib/verify/order.ts', test: 'test/verify/order.test.ts' };
+const LIMITS = { file: 'lib/verify/limits.ts' };
+const PROOF = { file: 'lib/verify/inversion.ts' };
+const JUDGE = { file: 'lib/shard/judge.ts', test: 'test/shard/judge.test.ts' };
+
+export const VERIFY_GUARDS: readonly Guard[] = [
+  {
+    ...SIGNED,
+    name: 'the message names the root',
+    find: "if (commitCid !== '' && rootCid !== commitCid) return 'commit_cid_mismatch';",
+    replace: '',
+    title: 'CM-5, CA-2, H65',
+  },
+  {
+    ...SIGNED,
+    name: 'same DID inside and outside',
+    find: "if (this.object.did !== view.did) return 'commit_did_mismatch';",
+    replace: '',
+    title: 'CM-5, H77',
+  },
+  {
+    ...SIGNED,
+    name: 'same rev inside and outside',
+    find: "if (this.object.rev !== view.rev) return 'commit_rev_mismatch';",
+    replace: '',
+    title: 'CM-5, H78',
+  },
+  {
+    ...SIGNED,
+    name: 'signature',
+    find: 'if (isSigned !== undefined) return isSigned;',
+    replace: '',
+    title: 'H88',
+  },
+  {
+    ...SIGNED,
+    name: 'hash of the commit block',
+    find: "if (!this.car.isBlockIntact(block)) return 'commit_block_hash_bad';",
+    replace: '',
+    title: 'CA-4, H68',
+  },
+  {
+    ...SIGNED,
+    name: 'hashes of all blocks',
+    find: "return this.car.isIntact() ? undefined : 'commit_block_hash_bad';",
+    replace: 'return undefined;',
+    title: 'CA-4, H68',
+  },
+  {
+    ...SIGNATURE,
+    name: 'low-S',
+    find: "if (!isLow) return 'commit_signature_high_s';",
+    replace: '',
+    title: 'SG-2, SG-3, SG-4, H84',
+  },
+  {
+    ...SIGNATURE,
+    name: 'length of a signature',
+    find: "if (signature.length !== SIGNATURE_BYTES) return 'commit_signature_malformed';",
+    replace: '',
+    title: 'SG-2, H84',
+  },
+  {
+    ...ORDER,
+    name: 'rev not in the future',
+    find: "return tidMicros(rev) > (epochMs + revAheadMsMax) * 1000 ? 'commit_rev_future' : undefined;",
+    replace: 'return epochMs + revAheadMsMax > 0 ? undefined : undefined;',
+    title: 'CH-2',
+  },
+  {
+    ...ORDER,
+    name: 'rev above the last one',
+    find: 'if (known === null || rev > known.rev) return undefined;',
+    replace: 'if (known === null || rev !== known.rev) return undefined;',
+    title: 'CH-1',
+  },
+  {
+    ...ORDER,
+    name: 'one commit per rev',
+    find: 'if (known === null || rev > known.rev) return undefined;',
+    replace: 'if (known === null || rev >= known.rev) return undefined;',
+    title: 'CH-1',
+  },
+  {
+    ...LIMITS,
+    name: 'syntax of paths',
+    find: "if (!isRepoPath((ops[index] as OpView).path)) return 'commit_path_bad';",
+    replace: '',
+    test: 'test/verify/commit.test.ts',
+    title: 'H57: a path is checked even',
+  },
+  {
+    ...LIMITS,
+    name: 'records are there',
+    find: "if (block < 0) return 'commit_record_missing';",
+    replace: 'if (block < 0) return undefined;',
+    test: 'test/verify/tree.test.ts',
+    title: 'CA-5, step 4, H101',
+  },
+  {
+    ...LIMITS,
+    name: 'size of a record',
+    find: "if (end - start > RECORD_BYTES_MAX) return 'commit_record_too_large';",
+    replace: '',
+    test: 'test/verify/commit.test.ts',
+    title: 'LM-4, H56',
+  },
+  {
+    ...LIMITS,
+    name: 'records are CBOR',
+    find: "return isRecordCbor(buf, start, end) ? undefined : 'commit_record_bad';",
+    replace: 'return undefined;',
+    test: 'test/verify/tree.test.ts',
+    title: 'H122',
+  },
+  {
+    ...PROOF,
+    name: 'undone, it is prevData',
+    find: "return this.#inversion.rootCid() === view.prevData ? undefined : 'commit_inversion_failed';",
+    replace: 'return undefined;',
+    test: 'test/verify/tree.test.ts',
+    title: 'step 9, H98',
+  },
+  {
+    ...PROOF,
+    name: 'an empty commit changes nothing',
+    find: "return dataCid === view.prevData ? undefined : 'commit_inversion_failed';",
+    replace: 'return undefined;',
+    test: 'test/verify/tree.test.ts',
+    title: 'step 2, CM-4, H95',
+  },
+  {
+    ...PROOF,
+    name: 'prevData of a known repo',
+    find: 'if (context.known === null || this.#isWaived) return undefined;',
+    replace: 'if (context.isStrict || this.#isWaived) return undefined;',
+    test: 'test/verify/chain.test.ts',
+    title: 'CH-5, H133',
+  },
+  {
+    ...JUDGE,
+    name: 'the host is the one that the document names',
+    find: 'if (known.identity?.pdsHost === record.hostname) return undefined;',
+    replace: 'return undefined;',
+    title: 'HO-1, HO-4',
+  },
+  {
+    ...JUDGE,
+    name: 'inactive accounts write nothing',
+    find: "if (!account.live.isUpstreamActive) return this.#reject('account_inactive');",
+    replace: '',
+    title: 'AC-5, AC-10, AC-2',
+  },
+  {
+    ...JUDGE,
+    name: 'accounts taken down write nothing',
+    find: "return this.#reject('account_takendown');",
+    replace: 'account.live.localStatus = account.live.localStatus;',
+    title: 'AC-3',
+  },
+  {
+    ...JUDGE,
+    name: 'a foreign handle is not passed on',
+    find: 'return this.#accept(frame, isForeign ? { dropHandle: true } : {});',
+    replace: 'return this.#accept(frame, isForeign ? {} : {});',
+    title: 'ID-2, ID-3, ID-4, H151',
+  },
+  {
+    ...JUDGE,
+    name: 'a flood of #identity',
+    find: 'return account.identityTokens <= 0;',
+    replace: 'return false;',
+    title: 'H152',
+  },
+];
+
+export const HOST_GUARDS: readonly Guard[] = [
+  {
+    name: 'three strikes',
+    file: 'lib/hosts/strikes.ts',
+    find: 'if (this.#times.length < STRIKES_MAX) return false;',
+    replace: 'if (this.#times.length >= 0) return false;',
+    test: 'test/hosts/strikes.test.ts',
+    title: 'the third strike',
+  },
+  {
+    name: 'poison is stepped over',
+    file: 'lib/upstream/poison.ts',
+    find: 'if (known !== undefined) {',
+    replace: 'if (known !== undefined && known.bytes < 0) {',
+    test: 'test/upstream/poison.test.ts',
+    title: 'G12',
+  },
+  {
+    name: 'poison only of an earlier connection',
+    file: 'lib/upstream/poison.ts',
+    find: ' && poison.connectionNo < connectionNo;',
+    replace: ';',
+    test: 'test/upstream/faults.test.ts',
+    title: 'A42: only the same bytes',
+  },
+  {
+    name: 'host seqs go up',
+    file: 'lib/upstream/intake.ts',
+    find: 'if (this.#connectionSeq > 0) return hostSeq <= this.#connectionSeq;',
+    replace: 'if (this.#connectionSeq > 0) return false;',
+    test: 'test/upstream/subscription.test.ts',
+    title: 'SQ-11, H36',
+  },
+];
