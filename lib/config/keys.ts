@@ -300,6 +300,31 @@ const VERIFY_KEYS = {
     [1, 100_000],
     'Requests to the did:plc directory per second, all threads together (S8).',
   ),
+  lookupsPerHostMax: count(
+    'RELAY_IDENTITY_RATE_PER_HOST',
+    '100',
+    [1, 1_000_000],
+    'Look-ups per second that frames of one host may cause, and ten times that at once; all threads ' +
+      'together. A host that is trusted has no such limit.',
+  ),
+  statusCheckMsMin: duration(
+    'RELAY_STATUS_CHECK',
+    '10m',
+    [SECOND_MS, DAY_MS],
+    'Least time between two questions to a host whether an inactive account that writes is active.',
+  ),
+  statusChecksPerHostMax: count(
+    'RELAY_STATUS_CHECKS_PER_HOST',
+    '16',
+    [0, 100_000],
+    'Such questions to one host per minute, all threads together; 0: none are asked.',
+  ),
+  statusCheckConcurrencyMax: count(
+    'RELAY_STATUS_CHECK_CONCURRENCY',
+    '16',
+    [1, 10_000],
+    'Such questions at a time, all threads together. Each takes RELAY_IDENTITY_TIMEOUT at most.',
+  ),
 };
 
 const STORE_KEYS = {

@@ -21,6 +21,9 @@ export type Limits = {
   readonly accountCachePerThread: number;
   readonly identityConcurrencyPerThread: number;
   readonly plcRequestsPerSecondPerThread: number;
+  readonly lookupsPerHostPerThread: number;
+  readonly statusChecksPerHostPerThread: number;
+  readonly statusCheckConcurrencyPerThread: number;
   readonly databaseConnectionsPerThread: number;
   readonly databaseConnectionsOfMain: number;
   /** All rings and arenas together. */
@@ -41,6 +44,10 @@ export function deriveLimits(config: Config): Limits {
     accountCachePerThread: share(config.accountCacheCount),
     identityConcurrencyPerThread: share(config.identityConcurrencyMax),
     plcRequestsPerSecondPerThread: share(config.plcRequestsPerSecondMax),
+    lookupsPerHostPerThread: share(config.lookupsPerHostMax),
+    statusChecksPerHostPerThread:
+      config.statusChecksPerHostMax === 0 ? 0 : share(config.statusChecksPerHostMax),
+    statusCheckConcurrencyPerThread: share(config.statusCheckConcurrencyMax),
     databaseConnectionsPerThread: share(config.databaseConnectionsMax - connectionsOfMain),
     databaseConnectionsOfMain: connectionsOfMain,
     sharedBytes:

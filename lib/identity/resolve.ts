@@ -135,6 +135,11 @@ export class IdentityResolver {
     this.#sampler = new LogSampler(clock);
   }
 
+  /** The guarded way to hosts that strangers name, for other questions to them; closed with this. */
+  get guarded(): Fetcher {
+    return this.#fetchers.web;
+  }
+
   /** Look-ups under way or waiting; each DID counts once. */
   get runningCount(): number {
     return this.#running.size;

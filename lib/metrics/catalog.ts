@@ -136,6 +136,12 @@ export const CATALOG = {
     KINDS,
     'Events that passed verification, by kind.',
   ),
+  relay_verify_own_events_total: counterBy(
+    VERIFY,
+    'cause',
+    ['reactivated', 'tombstoned', 'decided'],
+    'Events (#account) of our own: the host had not said it, the DID is gone, or it was decided here.',
+  ),
   relay_verify_bytes_total: counter(VERIFY, 'Bytes of frames that were judged.'),
   relay_verify_discontinuous_commits_total: counter(
     VERIFY,
@@ -230,6 +236,10 @@ export const CATALOG = {
   relay_identity_forced_refreshes_total: counter(
     VERIFY,
     'Look-ups forced by a signature that did not verify.',
+  ),
+  relay_identity_host_limited_total: counter(
+    VERIFY,
+    'Look-ups not made because frames of one host had caused too many (LM-11).',
   ),
   relay_identity_stale_uses_total: counter(
     VERIFY,
@@ -371,6 +381,12 @@ export const CATALOG = {
   relay_accounts_loads_total: counter(
     VERIFY,
     'Account rows asked for because they were not in memory.',
+  ),
+  relay_accounts_status_checks_total: counterBy(
+    VERIFY,
+    'outcome',
+    ['active', 'inactive', 'unknown', 'failed', 'skipped'],
+    'Inactive accounts that write: what their host said, or that it was not asked (its budget).',
   ),
   relay_accounts_flushed_total: counter(VERIFY, 'Account rows written.'),
 

@@ -41,6 +41,10 @@ export const REJECTS = {
   identity_key_missing: { action: 'drop', doc: 'No valid #atproto key (H93).' },
   identity_pds_missing: { action: 'drop', doc: 'No valid #atproto_pds entry (H142).' },
   identity_hold_full: { action: 'drop', doc: 'Too many bytes wait for keys already.' },
+  identity_host_limited: {
+    action: 'drop',
+    doc: 'An unknown DID of a host whose frames cause too many look-ups (LM-11, H150).',
+  },
   identity_rate_limited: { action: 'drop', doc: 'Too many identity events of one DID (H152).' },
   account_inactive: { action: 'drop', doc: 'The account is inactive at its host (AC-5, H153).' },
   account_takendown: { action: 'drop', doc: 'The account is taken down here (H157).' },

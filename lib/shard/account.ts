@@ -4,6 +4,7 @@
  * PostgreSQL (G10: the database is never ahead of the log).
  * @thread verify
  */
+import type { EpochMs, MonoMs } from '../base/units.ts';
 import { type CacheEntry, EMPTY_ENTRY } from '../identity/cache.ts';
 
 export const IDENTITY_EVENTS_BURST = 20;
@@ -15,6 +16,8 @@ export type RepoState = {
   hostId: number;
   isUpstreamActive: boolean;
   upstreamStatus: string | null;
+  /** A status set here (takedown, suspension); it overrides the host's. */
+  localStatus: string | null;
   /** '' while the repo is unknown; CIDs are 36 binary characters. */
   rev: string;
   commitCid: string;
@@ -26,6 +29,7 @@ export function emptyState(): RepoState {
     hostId: 0,
     isUpstreamActive: true,
     upstreamStatus: null,
+    localStatus: null,
     rev: '',
     commitCid: '',
     dataCid: '',
@@ -36,23 +40,31 @@ export function copyState(from: RepoState, to: RepoState): void {
   to.hostId = from.hostId;
   to.isUpstreamActive = from.isUpstreamActive;
   to.upstreamStatus = from.upstreamStatus;
+  to.localStatus = from.localStatus;
   to.rev = from.rev;
   to.commitCid = from.commitCid;
   to.dataCid = from.dataCid;
 }
 
+export type StatusCheck = {
+  readonly askedMs: MonoMs;
+  readonly askedEpochMs: EpochMs;
+  readonly isActive: boolean;
+};
+
 export class Account {
   readonly did: string;
   readonly live: RepoState = emptyState();
   readonly durable: RepoState = emptyState();
-  /** A status set here (takedown, suspension); it overrides the host's. */
-  localStatus: string | null = null;
   /** Log seq of the last event in `durable`. It alone guards the row in PostgreSQL. */
   seq = 0;
 
   /** What the directory said last, and when it may be asked again. */
   identity: CacheEntry = EMPTY_ENTRY;
   isResolving = false;
+  /** What its host said when it was asked whether the account is active after all; null: never. */
+  statusCheck: StatusCheck | null = null;
+  isCheckingStatus = false;
   /** A timer stands to look it up again. */
   isRetryDue = false;
   /** Budget of #identity events (H152): tokens left, and when they were last counted up. */
@@ -82,6 +94,7 @@ export class Account {
 
   isPinned(): boolean {
     const isUnwritten = this.isDirty || this.isQueued || this.flushCount > 0;
-    return this.pendingCount > 0 || isUnwritten || this.isHeld || this.isResolving;
+    const isAsking = this.isResolving || this.isCheckingStatus;
+    return this.pendingCount > 0 || isUnwritten || this.isHeld || isAsking;
   }
 }

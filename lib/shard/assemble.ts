@@ -3,8 +3,10 @@
  * @thread verify
  */
 import type { Clock } from '../base/clock.ts';
+import { SECOND_MS } from '../base/units.ts';
 import { isTrustedHost } from '../hosts/quota.ts';
 import { CACHE_POLICY, type CachePolicy } from '../identity/cache.ts';
+import { HostBudget } from '../identity/host-budget.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import { RingConsumer } from '../ring/consumer.ts';
@@ -29,6 +31,7 @@ import { type RebuildParts, rebuildShard, type Waiting } from './rebuild.ts';
 import { Reports } from './reports.ts';
 import { fillAccount } from './rows.ts';
 import { Shard } from './shard.ts';
+import { StatusChecks } from './status-checks.ts';
 import type { VerifyTask } from './task.ts';
 import { openWorld, type ShardWorld } from './world.ts';
 import { WriteBehind } from './write-behind.ts';
@@ -42,6 +45,8 @@ export type ShardContext = {
 };
 
 const RETRY_MS = 2000;
+const LOOKUP_BURST_SECONDS = 10;
+const LOOKUP_HOSTS_MAX = 10_000;
 
 export class ShardAssembly {
   readonly holds: Holds;
@@ -100,7 +105,7 @@ export class ShardAssembly {
     const taken = words.shardWriter('taken', task.shard);
     const loader = this.#createLoader(bell);
     this.#loader = loader;
-    const judge = this.#createJudge(refresher);
+    const judge = this.#createJudge(refresher, this.#createStatusChecks(bell));
     const onDropped = (): void => metrics.add('relay_verify_reports_dropped_total');
     const reports = new Reports(this.#memory('reports'), words.bell('bellMain'), onDropped);
     const shard = new Shard({
@@ -166,10 +171,7 @@ export class ShardAssembly {
       policy: identityPolicy(task),
       onDone: (account) => {
         if (account.isIdentityDirty) this.#writes?.add(account);
-        const queue = this.holds.find(account.did);
-        if (queue === undefined) return;
-        this.holds.markReady(queue);
-        bell.ring();
+        this.#judgeAgain(account.did, bell);
       },
     });
   }
@@ -188,8 +190,35 @@ export class ShardAssembly {
     });
   }
 
-  #createJudge(refresher: IdentityRefresher): Judge {
+  #createStatusChecks(bell: Bell): StatusChecks {
     const { task, clock, metrics } = this.#context;
+    return new StatusChecks({
+      source: this.#world.repoStatus,
+      clock,
+      metrics,
+      intervalMs: task.statusCheckMsMin,
+      perHostMinuteMax: task.statusChecksPerHostMax,
+      concurrencyMax: task.statusCheckConcurrencyMax,
+      onDone: (account) => this.#judgeAgain(account.did, bell),
+    });
+  }
+
+  /** What frames of the account waited for is there. */
+  #judgeAgain(did: string, bell: Bell): void {
+    const queue = this.holds.find(did);
+    if (queue === undefined) return;
+    this.holds.markReady(queue);
+    bell.ring();
+  }
+
+  #createJudge(refresher: IdentityRefresher, statusChecks: StatusChecks): Judge {
+    const { task, clock, metrics } = this.#context;
+    const perSecond = task.lookupsPerHostMax;
+    const lookups = new HostBudget({
+      burst: LOOKUP_BURST_SECONDS * perSecond,
+      tokenMs: SECOND_MS / perSecond,
+      hostsMax: LOOKUP_HOSTS_MAX,
+    });
     return new Judge({
       clock,
       metrics,
@@ -198,8 +227,11 @@ export class ShardAssembly {
       isStrict: task.isStrict,
       revAheadMsMax: task.revAheadMsMax,
       findAccount: (did) => this.#cache.get(did),
+      mayLookUp: (hostname) =>
+        isTrustedHost(hostname, task.trustedDomains) || lookups.take(hostname, clock.monoMs()),
       refresh: (account, isForced) => refresher.start(account, isForced),
       refreshLater: (account) => refresher.startLater(account),
+      checkStatus: (account, record, mayWait) => statusChecks.verdict(account, record, mayWait),
     });
   }
 

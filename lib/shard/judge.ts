@@ -8,15 +8,10 @@
  */
 
 import { effectiveStatus, isLocallyActive } from '../accounts/account.ts';
-import { type Clock, isoTime } from '../base/clock.ts';
+import { statusCodeOf } from '../accounts/status-code.ts';
+import { isoTime } from '../base/clock.ts';
 import { SECOND_MS } from '../base/units.ts';
-import {
-  type CachePolicy,
-  decideRefresh,
-  type IdentityRecord,
-  markChanged,
-} from '../identity/cache.ts';
-import type { MetricWriter } from '../metrics/slots.ts';
+import type { IdentityRecord } from '../identity/cache.ts';
 import type { RejectCode } from '../reject/codes.ts';
 import { didVerdict } from '../repo/did.ts';
 import type { IngestRecord } from '../ring/ingest-record.ts';
@@ -26,26 +21,22 @@ import { verifySync } from '../verify/sync.ts';
 import { decodeEvent, EventView } from '../wire/event.ts';
 import { KIND_ACCOUNT, KIND_COMMIT, KIND_IDENTITY, KIND_SYNC, type Kind } from '../wire/kinds.ts';
 import { NormalFrame, normalizeFrame, type Overrides } from '../wire/normalize.ts';
-import { type Account, IDENTITY_EVENTS_BURST, MOVE_LOOKUPS_BURST } from './account.ts';
+import type { Account } from './account.ts';
 import type { HostMarks } from './host-costs.ts';
-
-const IDENTITY_TOKEN_MS = 10_000;
+import { IdentityGate, type IdentityGateOptions } from './identity-gate.ts';
+import { OwnEvent } from './own-event.ts';
+import type { StatusVerdict } from './status-checks.ts';
 
 export type Outcome = 'accepted' | 'rejected' | 'hold_state' | 'hold_identity';
 
-export type JudgeOptions = {
-  clock: Clock;
-  metrics: MetricWriter;
-  identityPolicy: CachePolicy;
+export type JudgeOptions = IdentityGateOptions & {
   isInsecureAllowed: boolean;
   isStrict: boolean;
   /** How far a rev may be ahead of our clock, ms (CH-2). */
   revAheadMsMax: number;
   findAccount: (did: string) => Account | undefined;
-  /** Look the identity up; the frame waits for it only on `hold_identity`. */
-  refresh: (account: Account, isForced: boolean) => void;
-  /** The same, when the directory may be asked again after its last failure. */
-  refreshLater: (account: Account) => void;
+  /** Whether the host says, when asked, that an inactive account is active after all. */
+  checkStatus: (account: Account, record: IngestRecord, mayWait: boolean) => StatusVerdict;
 };
 
 export class Judge {
@@ -55,20 +46,26 @@ export class Judge {
   code: RejectCode = 'verify_failed';
   /** The account of the last frame, where it came so far. */
   account: Account | undefined;
+  /** What ring and log keep with an accepted #account; 0 for every other event. */
+  statusCode = 0;
+  /** Goes out before the frame, or instead of it; final unless the outcome is a hold. */
+  readonly own = new OwnEvent();
   /** What the frame says of its host; set when the outcome is `accepted`. */
   readonly marks: HostMarks = { isDiscontinuous: false, isWaived: false, isNewAccount: false };
   readonly #options: JudgeOptions;
-  readonly #movePolicy: CachePolicy;
+  readonly #gate: IdentityGate;
   readonly #result = new RepoResult();
 
   constructor(options: JudgeOptions) {
     this.#options = options;
-    this.#movePolicy = { ...options.identityPolicy, forcedMsMin: 0 };
+    this.#gate = new IdentityGate(options);
   }
 
   /** Decodes and names the DID. The first half of a verdict: no state is looked at. */
   decode(frame: Buffer, kind: Kind): RejectCode | undefined {
     this.account = undefined;
+    this.own.clear();
+    this.statusCode = 0;
     this.#clearMarks();
     const bad = decodeEvent(frame, kind, this.view);
     if (bad !== undefined) return bad;
@@ -83,13 +80,21 @@ export class Judge {
     const account = this.#options.findAccount(this.view.did);
     if (account === undefined) return 'hold_state';
     this.account = account;
+    const outcome = this.#decide(frame, record, account, isLastChance);
+    if (outcome === 'accepted' || outcome === 'rejected') this.#noteTombstone(account);
+    return outcome;
+  }
+
+  #decide(frame: Buffer, record: IngestRecord, account: Account, isLastChance: boolean): Outcome {
     // Before anything is looked up for it: a host makes no work with DIDs beyond its limit (H150).
     if (record.isHostFull && isUnclaimed(account)) return this.#reject('account_host_throttled');
-    if (record.kind === KIND_IDENTITY && this.#isFlooding(account)) {
+    if (record.kind === KIND_IDENTITY && this.#gate.isFlooding(account)) {
       return this.#reject('identity_rate_limited');
     }
-    const identity = this.#identityFor(account, record, isLastChance);
-    if (identity === 'hold_identity' || identity === 'rejected') return identity;
+    const identity = this.#gate.identityFor(account, record, isLastChance);
+    if (identity === 'hold') return 'hold_identity';
+    if (identity === 'unresolved') return this.#reject('identity_unresolved');
+    if (identity === 'host_limited') return this.#reject('identity_host_limited');
     switch (record.kind) {
       case KIND_IDENTITY:
         return this.#judgeIdentity(frame, record, account, identity);
@@ -98,6 +103,16 @@ export class Judge {
       default:
         return this.#judgeRepo(frame, record, account, identity, isLastChance);
     }
+  }
+
+  /** AC-8, H147: a DID that is gone means `deleted`; said once, of an account that was shown. */
+  #noteTombstone(account: Account): void {
+    const { live, identity } = account;
+    if (identity.record?.state !== 'tombstoned' || isUnclaimed(account)) return;
+    if (!live.isUpstreamActive && live.upstreamStatus === 'deleted') return;
+    live.isUpstreamActive = false;
+    live.upstreamStatus = 'deleted';
+    this.own.set(account, live, 'tombstoned', this.#nowText());
   }
 
   #clearMarks(): void {
@@ -111,100 +126,9 @@ export class Judge {
     return 'rejected';
   }
 
-  /** #identity needs a document newer than itself; other events any that is in force. */
-  #identityFor(
-    account: Account,
-    record: IngestRecord,
-    isLastChance: boolean,
-  ): IdentityRecord | 'hold_identity' | 'rejected' {
-    if (record.kind === KIND_IDENTITY && !this.#isNewerThan(account, record)) {
-      account.identity = markChanged(account.identity, this.#options.clock.monoMs());
-    }
-    const decision = decideRefresh(account.identity, 'normal', this.#now(), this.#policy());
-    if (decision.action === 'use_and_refresh') this.#options.refresh(account, false);
-    if (decision.action === 'wait' && !isLastChance) {
-      this.#options.refresh(account, decision.isForced);
-      return 'hold_identity';
-    }
-    if (decision.action === 'refuse' && !isLastChance) {
-      this.#options.refreshLater(account);
-      return 'hold_identity';
-    }
-    const known = account.identity.record;
-    const isMoveHint =
-      record.kind === KIND_IDENTITY && known?.identity?.pdsHost !== record.hostname;
-    if (isMoveHint && this.#mayForceMove(account, record, isLastChance)) return 'hold_identity';
-    if (known === null) return this.#reject('identity_unresolved');
-    if (decision.action === 'wait') this.#options.metrics.add('relay_identity_stale_uses_total');
-    return known;
-  }
-
-  /** The answer of the directory came after the frame: asking again for it would tell nothing. */
-  #isNewerThan(account: Account, record: IngestRecord): boolean {
-    const known = account.identity.record;
-    return known !== null && known.resolvedMs >= record.arrivalMs;
-  }
-
-  /** One forced look-up for a frame that does not fit what is known (SG-7, HO-4). */
-  #mayForce(account: Account, record: IngestRecord, isLastChance: boolean): boolean {
-    if (isLastChance || this.#isNewerThan(account, record)) return false;
-    if (!this.#isForceDue(account, this.#policy())) return false;
-    this.#force(account);
-    return true;
-  }
-
-  /**
-   * The same for a host that the document does not name, now and then even if the last look-up was
-   * a moment ago: an account that moves soon after some #identity must not lose the events of its
-   * new host, its `active` least of all, nor keep those of the old one (H138, H140). The budget is
-   * small, as any host may cause this.
-   */
-  #mayForceMove(account: Account, record: IngestRecord, isLastChance: boolean): boolean {
-    if (isLastChance || this.#isNewerThan(account, record)) return false;
-    if (!this.#isForceDue(account, this.#movePolicy)) return false;
-    const nowMs = this.#options.clock.monoMs();
-    const gained = Math.floor((nowMs - account.moveTokensMs) / this.#policy().forcedMsMin);
-    if (gained > 0) {
-      account.moveTokens = Math.min(MOVE_LOOKUPS_BURST, account.moveTokens + gained);
-      account.moveTokensMs = nowMs;
-    }
-    if (account.moveTokens <= 0) return false;
-    account.moveTokens -= 1;
-    this.#force(account);
-    return true;
-  }
-
-  #isForceDue(account: Account, policy: CachePolicy): boolean {
-    return decideRefresh(account.identity, 'forced', this.#now(), policy).action === 'wait';
-  }
-
-  #force(account: Account): void {
-    this.#options.metrics.add('relay_identity_forced_refreshes_total');
-    this.#options.refresh(account, true);
-  }
-
   /** Where a host's own `time` is none (#identity and #account only, H51). */
   #nowText(): string {
     return isoTime(this.#options.clock.epochMs());
-  }
-
-  #now() {
-    return { epochMs: this.#options.clock.epochMs(), monoMs: this.#options.clock.monoMs() };
-  }
-
-  #policy(): CachePolicy {
-    return this.#options.identityPolicy;
-  }
-
-  /** H152: so many #identity events of one DID, then one every ten seconds. */
-  #isFlooding(account: Account): boolean {
-    const nowMs = this.#options.clock.monoMs();
-    const gained = Math.floor((nowMs - account.identityTokensMs) / IDENTITY_TOKEN_MS);
-    if (gained > 0) {
-      account.identityTokens = Math.min(IDENTITY_EVENTS_BURST, account.identityTokens + gained);
-      account.identityTokensMs = nowMs;
-    }
-    return account.identityTokens <= 0;
   }
 
   #judgeIdentity(
@@ -233,7 +157,7 @@ export class Judge {
     const { active, hasStatus, status } = this.view;
     const upstreamStatus = hasStatus ? status : null;
     const shown = effectiveStatus({
-      localStatus: account.localStatus,
+      localStatus: account.live.localStatus,
       isUpstreamActive: active,
       upstreamStatus,
     });
@@ -245,6 +169,11 @@ export class Judge {
       account.live.hostId = record.hostId;
       account.live.isUpstreamActive = active;
       account.live.upstreamStatus = upstreamStatus;
+      this.statusCode = statusCodeOf(account.live);
+      const { statusCheck } = account;
+      // What the host answered before it said this is of no use any more.
+      const isOutdated = statusCheck !== null && statusCheck.askedEpochMs < record.arrivalMs;
+      if (isOutdated) account.statusCheck = { ...statusCheck, isActive: false };
     }
     return outcome;
   }
@@ -257,10 +186,7 @@ export class Judge {
     isLastChance: boolean,
   ): 'hold_identity' | 'rejected' | undefined {
     if (known.identity?.pdsHost === record.hostname) return undefined;
-    const mayForce =
-      this.#mayForce(account, record, isLastChance) ||
-      this.#mayForceMove(account, record, isLastChance);
-    if (mayForce) return 'hold_identity';
+    if (this.#gate.mayForceForHost(account, record, isLastChance)) return 'hold_identity';
     if (known.state === 'not_found') return this.#reject('identity_not_found');
     if (known.state === 'tombstoned') return this.#reject('identity_tombstoned');
     if (known.state === 'document_bad') return this.#reject('identity_document_bad');
@@ -277,11 +203,16 @@ export class Judge {
   ): Outcome {
     const authority = this.#checkAuthority(record, account, known, isLastChance);
     if (authority !== undefined) return authority;
-    if (!isLocallyActive(account.localStatus)) return this.#reject('account_takendown');
-    if (!account.live.isUpstreamActive) return this.#reject('account_inactive');
+    if (!isLocallyActive(account.live.localStatus)) return this.#reject('account_takendown');
+    const isRevived = !account.live.isUpstreamActive;
+    if (isRevived) {
+      const verdict = this.#options.checkStatus(account, record, !isLastChance);
+      if (verdict === 'wait') return 'hold_identity';
+      if (verdict === 'no') return this.#reject('account_inactive');
+    }
     const key = known.identity?.key ?? null;
     if (key === null) {
-      if (this.#mayForce(account, record, isLastChance)) return 'hold_identity';
+      if (this.#gate.mayForce(account, record, isLastChance)) return 'hold_identity';
       return this.#reject('identity_key_missing');
     }
     const { live } = account;
@@ -295,12 +226,24 @@ export class Judge {
     const code = this.#verify(frame, record, context);
     if (code !== undefined) {
       const isKeyDoubtful = code === 'commit_signature_bad';
-      if (isKeyDoubtful && this.#mayForce(account, record, isLastChance)) return 'hold_identity';
+      if (isKeyDoubtful && this.#gate.mayForce(account, record, isLastChance))
+        return 'hold_identity';
       return this.#reject(code);
     }
     const outcome = this.#accept(frame, {});
-    if (outcome === 'accepted') this.#applyRepo(record, account);
+    if (outcome !== 'accepted') return outcome;
+    if (isRevived) this.#revive(record, account);
+    this.#applyRepo(record, account);
     return outcome;
+  }
+
+  /** AC-12, H155: the #account that switched it on was missed, so we say it before the commit. */
+  #revive(record: IngestRecord, account: Account): void {
+    const { live } = account;
+    live.hostId = record.hostId;
+    live.isUpstreamActive = true;
+    live.upstreamStatus = null;
+    this.own.set(account, live, 'reactivated', this.#nowText());
   }
 
   #verify(frame: Buffer, record: IngestRecord, context: VerifyContext): RejectCode | undefined {

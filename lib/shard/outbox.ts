@@ -5,7 +5,9 @@
  *   written by this thread:   tail (published events), head (read back: `persist` and we are done)
  *   written by persist:       heads[shard] in the commit cell (durable), seq in each record
  *
- * Every record has one effect, in the same order: the account's state after that event.
+ * Every record has one effect, in the same order: the account's state after that event. An input
+ * may have several events (one of our own, then its own); all of them leave with one store, so that
+ * a successor finds all or none.
  * @thread verify
  */
 import { assert } from '../base/assert.ts';
@@ -22,10 +24,13 @@ import {
 } from '../ring/verified-record.ts';
 import type { Bell } from '../shared/bell.ts';
 import type { SharedMemory } from '../shared/memory.ts';
+import { DID_BYTES_MAX } from '../wire/fields.ts';
 import { type Account, copyState, emptyState, type RepoState } from './account.ts';
 
 /** What normalising may add to a frame at most (missing required fields), with room to spare. */
 const GROWTH_BYTES = 256;
+/** An event of our own beside it: its DID, which the input has too, and all the rest. */
+const OWN_BYTES_MAX = 512;
 
 type Effect = { account: Account | null; readonly state: RepoState };
 
@@ -62,27 +67,40 @@ export class Outbox {
     return this.#producer.capacityBytes - this.#producer.freeBytes();
   }
 
-  /** Whether an event made of a frame of `frameBytes` is sure to find room. */
+  /**
+   * Whether the events of an input of `frameBytes` are sure to find room: one made of its frame,
+   * and one #account of our own. Twice the larger, as a record is never split at the ring's end.
+   */
   hasRoom(frameBytes: number): boolean {
-    const need = 2 * recordBytes(frameBytes + GROWTH_BYTES + VERIFIED_HEADER_BYTES);
+    const own = Math.min(frameBytes, DID_BYTES_MAX) + OWN_BYTES_MAX;
+    const need =
+      2 * recordBytes(frameBytes + GROWTH_BYTES + VERIFIED_HEADER_BYTES) +
+      recordBytes(own + VERIFIED_HEADER_BYTES);
     return this.#producer.freeBytes() >= need;
   }
 
-  /** Publishes one event with one store. The caller has asked `hasRoom`. */
-  publish(meta: VerifiedMeta, frame: Buffer, account: Account): void {
+  /**
+   * Adds one event of an input; `state` is the account's after it. Nobody sees it before
+   * `publishAdded`. The caller has asked `hasRoom`.
+   */
+  add(meta: VerifiedMeta, frame: Buffer, account: Account, state: Readonly<RepoState>): void {
     const at = this.#producer.claim(VERIFIED_HEADER_BYTES + frame.length);
     assert(at >= 0, 'verified ring full after hasRoom');
     const to = writeVerifiedHeader(this.#producer.bytes, at, meta);
     frame.copy(this.#producer.bytes, to);
-    this.#push(account);
+    this.#push(account, state);
+  }
+
+  /** Publishes all that was added, with one store. */
+  publishAdded(): void {
     this.#producer.commit();
     this.#persistBell.ring();
   }
 
-  #push(account: Account): void {
+  #push(account: Account, state: Readonly<RepoState>): void {
     const effect = this.#free.pop() ?? { account: null, state: emptyState() };
     effect.account = account;
-    copyState(account.live, effect.state);
+    copyState(state, effect.state);
     this.#effects.push(effect);
     account.pendingCount += 1;
   }
@@ -148,7 +166,10 @@ export class Outbox {
     while (distance(this.#producer.position, this.#reader.position) > 0) {
       const isDurable = this.#pollUnread(durableHead);
       if (isDurable) this.#reader.release();
-      else this.#push(visit(this.#record, this.#reader.bytes));
+      else {
+        const account = visit(this.#record, this.#reader.bytes);
+        this.#push(account, account.live);
+      }
     }
     this.#reader.seek(this.#reader.releasedPosition());
   }

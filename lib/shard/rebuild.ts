@@ -77,7 +77,7 @@ async function replayLog(parts: RebuildParts, view: CommitView): Promise<void> {
     const did = replayer.didOf(record.frame, kind);
     const delta = deltas.get(did) ?? emptyDelta();
     deltas.set(did, delta);
-    replayer.add(record.frame, kind, record.hostId, delta);
+    replayer.add(record.frame, record, delta);
     delta.seq = record.seq;
     if (deltas.size < DIDS_PER_FLUSH) return undefined;
     const full = deltas;
@@ -175,11 +175,11 @@ function restorePending(
     const kind = record.kind as Kind;
     const account = accounts.get(replayer.didOf(frame, kind)) as Account;
     const delta = emptyDelta();
-    replayer.add(frame, kind, record.hostId, delta);
+    replayer.add(frame, record, delta);
     if (isIdentityDoubtful(delta, account.live.hostId)) {
       account.identity = markChanged(account.identity, parts.clock.monoMs());
     }
-    applyDelta(delta, account.localStatus, account.live);
+    applyDelta(delta, account.live);
     return account;
   });
   for (const account of accounts.values()) parts.addAccount(account);

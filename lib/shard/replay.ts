@@ -3,12 +3,20 @@
  * whose effect was only in memory when a thread or the process ended.
  * @thread verify
  */
+import { readStatusCode } from '../accounts/status-code.ts';
 import { assert } from '../base/assert.ts';
 import { CarIndex } from '../repo/car.ts';
 import { CommitObject } from '../repo/commit.ts';
 import { decodeEvent, EventView } from '../wire/event.ts';
 import { KIND_ACCOUNT, KIND_IDENTITY, type Kind } from '../wire/kinds.ts';
 import type { RepoState } from './account.ts';
+
+/** What ring and log keep with a frame. */
+export type EventRecord = {
+  readonly kind: number;
+  readonly hostId: number;
+  readonly statusCode: number;
+};
 
 /** What one or several events change; the parts that no event touched stay as they are. */
 export type Delta = {
@@ -17,11 +25,20 @@ export type Delta = {
   hostId: number;
   repo: { rev: string; commitCid: string; dataCid: string } | null;
   upstream: { isActive: boolean; status: string | null } | null;
+  /** undefined: as it was. */
+  local: string | null | undefined;
   hasIdentityEvent: boolean;
 };
 
 export function emptyDelta(): Delta {
-  return { seq: 0, hostId: 0, repo: null, upstream: null, hasIdentityEvent: false };
+  return {
+    seq: 0,
+    hostId: 0,
+    repo: null,
+    upstream: null,
+    local: undefined,
+    hasIdentityEvent: false,
+  };
 }
 
 /**
@@ -34,18 +51,17 @@ export function isIdentityDoubtful(delta: Delta, knownHostId: number): boolean {
 }
 
 /** Puts a delta onto a state, as the judge did when it accepted the events. */
-export function applyDelta(delta: Delta, localStatus: string | null, state: RepoState): void {
+export function applyDelta(delta: Delta, state: RepoState): void {
   if (delta.hostId !== 0) state.hostId = delta.hostId;
   if (delta.repo !== null) {
     state.rev = delta.repo.rev;
     state.commitCid = delta.repo.commitCid;
     state.dataCid = delta.repo.dataCid;
   }
-  // With a status of our own the frames show ours; the host's is what the row says.
-  if (delta.upstream !== null && localStatus === null) {
-    state.isUpstreamActive = delta.upstream.isActive;
-    state.upstreamStatus = delta.upstream.status;
-  }
+  if (delta.local !== undefined) state.localStatus = delta.local;
+  if (delta.upstream === null) return;
+  state.isUpstreamActive = delta.upstream.isActive;
+  state.upstreamStatus = delta.upstream.status;
 }
 
 export class Replayer {
@@ -58,18 +74,18 @@ export class Replayer {
     return decodeEvent(frame, kind, this.#view) === undefined ? this.#view.did : '';
   }
 
-  /** Adds the event of an accepted frame to a delta. */
-  add(frame: Buffer, kind: Kind, hostId: number, delta: Delta): void {
+  /** Adds the event of an accepted frame to a delta; `about` is its record in ring or log. */
+  add(frame: Buffer, about: EventRecord, delta: Delta): void {
+    const kind = about.kind as Kind;
     const bad = decodeEvent(frame, kind, this.#view);
     assert(bad === undefined, `an accepted frame does not decode: ${bad}`);
     if (kind === KIND_IDENTITY) {
       delta.hasIdentityEvent = true;
       return;
     }
-    delta.hostId = hostId;
+    if (about.hostId !== 0) delta.hostId = about.hostId;
     if (kind === KIND_ACCOUNT) {
-      const status = this.#view.hasStatus ? this.#view.status : null;
-      delta.upstream = { isActive: this.#view.active, status };
+      this.#addAccount(about.statusCode, delta);
       return;
     }
     const badCar = this.#car.load(frame, this.#view.blocksStart, this.#view.blocksEnd);
@@ -81,5 +97,13 @@ export class Replayer {
     assert(badCommit === undefined, `an accepted frame has a bad commit: ${badCommit}`);
     const { rev } = this.#view;
     delta.repo = { rev, commitCid: this.#car.rootCid, dataCid: this.#commit.dataCid };
+  }
+
+  #addAccount(statusCode: number, delta: Delta): void {
+    const { hasStatus, status, active } = this.#view;
+    const { upstream, local } = readStatusCode(statusCode);
+    // With a status of our own the frame shows that, and the code tells the host's word.
+    delta.upstream = upstream ?? { isActive: active, status: hasStatus ? status : null };
+    if (local !== undefined) delta.local = local;
   }
 }

@@ -12,21 +12,16 @@ import { applyDelta, type Delta } from './replay.ts';
 
 /** The durable state of an account as its row. */
 export function accountToRow(account: Account): AccountState {
-  return stateToRow(account.did, account.durable, account.localStatus, account.seq);
+  return stateToRow(account.did, account.durable, account.seq);
 }
 
-function stateToRow(
-  did: string,
-  state: RepoState,
-  localStatus: string | null,
-  seq: number,
-): AccountState {
+function stateToRow(did: string, state: RepoState, seq: number): AccountState {
   return {
     did,
     hostId: state.hostId,
     isUpstreamActive: state.isUpstreamActive,
     upstreamStatus: state.upstreamStatus,
-    localStatus,
+    localStatus: state.localStatus,
     rev: textOrNull(state.rev),
     commitCid: textOrNull(state.commitCid),
     dataCid: textOrNull(state.dataCid),
@@ -38,8 +33,8 @@ function stateToRow(
 export function rowWithDelta(did: string, row: AccountRow | undefined, delta: Delta): AccountState {
   const state = emptyState();
   if (row !== undefined) readState(row, state);
-  applyDelta(delta, row?.localStatus ?? null, state);
-  return stateToRow(did, state, row?.localStatus ?? null, delta.seq);
+  applyDelta(delta, state);
+  return stateToRow(did, state, delta.seq);
 }
 
 /** Fills a fresh account from its row; without one it stays as new. */
@@ -47,7 +42,6 @@ export function fillAccount(account: Account, row: AccountRow | undefined, monoM
   if (row === undefined) return;
   readState(row, account.durable);
   copyState(account.durable, account.live);
-  account.localStatus = row.localStatus;
   account.seq = row.seq;
   const record = row.identity === null ? undefined : identityFromRow(row.identity);
   const entry = record === undefined ? EMPTY_ENTRY : entryOfRecord(record);
@@ -58,6 +52,7 @@ function readState(row: AccountRow, state: RepoState): void {
   state.hostId = row.hostId;
   state.isUpstreamActive = row.isUpstreamActive;
   state.upstreamStatus = row.upstreamStatus;
+  state.localStatus = row.localStatus;
   state.rev = row.rev ?? '';
   state.commitCid = row.commitCid ?? '';
   state.dataCid = row.dataCid ?? '';

@@ -21,15 +21,18 @@ import { REJECTS, type RejectCode, rejectIndex } from '../reject/codes.ts';
 import type { RingConsumer } from '../ring/consumer.ts';
 import type { HeldArena } from '../ring/held-arena.ts';
 import { IngestRecord } from '../ring/ingest-record.ts';
+import type { VerifiedMeta } from '../ring/verified-record.ts';
 import type { CommitReader } from '../shared/commit-cell.ts';
 import { CommitView } from '../shared/commit-cell.ts';
 import type { PositionWriter } from '../shared/position.ts';
 import { KIND_ACCOUNT, KIND_COMMIT, KIND_IDENTITY, KIND_SYNC, type Kind } from '../wire/kinds.ts';
+import type { NormalFrame } from '../wire/normalize.ts';
 import type { Account } from './account.ts';
 import type { HoldCause, HoldQueue, Holds } from './holds.ts';
 import type { HostCosts } from './host-costs.ts';
 import type { Judge } from './judge.ts';
 import type { Outbox } from './outbox.ts';
+import type { OwnEvent } from './own-event.ts';
 import type { Quarantine } from './quarantine.ts';
 import type { Reports } from './reports.ts';
 
@@ -42,6 +45,9 @@ const EVENT_METRICS = {
   [KIND_IDENTITY]: 'relay_verify_events_total:identity',
   [KIND_ACCOUNT]: 'relay_verify_events_total:account',
 } as const;
+
+/** What differs between the events of one input. */
+type EventMeta = Pick<VerifiedMeta, 'kind' | 'statusCode' | 'hostId' | 'hostSeq' | 'upstreamCrc'>;
 
 export type ShardParts = {
   shard: number;
@@ -287,12 +293,12 @@ export class Shard {
     const frame = source.subarray(record.frameStart, record.frameEnd);
     processing.publish(record.ingestNo);
     const outcome = this.#judge(frame, isLastChance, holds, judge);
-    if (outcome === 'accepted') this.#publish(frame);
+    // Before an event of our own leaves: a successor that finds it asks no more about the input.
+    if (outcome === 'rejected') this.#reject(source, judge.code);
+    if (outcome === 'accepted' || outcome === 'rejected') this.#publish(frame, outcome);
     processing.publish(0);
     if (outcome === 'hold_state') return 'state';
-    if (outcome === 'hold_identity') return 'identity';
-    if (outcome === 'rejected') this.#reject(source, judge.code);
-    return undefined;
+    return outcome === 'hold_identity' ? 'identity' : undefined;
   }
 
   #judge(frame: Buffer, isLastChance: boolean, holds: Holds, judge: Judge) {
@@ -314,6 +320,7 @@ export class Shard {
       const fields = { host: record.hostname, hostSeq: record.hostSeq, error: errorText(error) };
       this.#parts.logger.error(fields, 'the verifier failed on a frame');
       judge.code = 'verify_failed';
+      judge.own.clear();
       this.#keep(frame, 'verify_failed');
       return 'rejected';
     }
@@ -326,34 +333,55 @@ export class Shard {
     return entry !== undefined && arena.readIngestNo(entry) === this.#record.ingestNo;
   }
 
-  #publish(frame: Buffer): void {
+  /** All events of the input leave with one store. */
+  #publish(frame: Buffer, outcome: 'accepted' | 'rejected'): void {
+    const { judge, outbox } = this.#parts;
+    if (judge.own.isSet) this.#addOwn(judge.own);
+    if (outcome === 'accepted') this.#addEvent(frame);
+    if (judge.own.isSet || outcome === 'accepted') outbox.publishAdded();
+  }
+
+  #addEvent(frame: Buffer): void {
     const { judge, outbox, metrics, costs } = this.#parts;
     const record = this.#record;
     const account = judge.account;
     assert(account !== undefined, 'accepted without an account');
-    outbox.publish(
-      {
-        kind: record.kind,
-        hostId: record.hostId,
-        ingestNo: record.ingestNo,
-        upstreamCrc: crc32(frame),
-        didHashLo: record.didHashLo,
-        didHashHi: record.didHashHi,
-        hostSeq: record.hostSeq,
-        arrivalMs: record.arrivalMs,
-        seqStart: judge.normal.seqStart,
-        seqEnd: judge.normal.seqEnd,
-      },
-      judge.normal.bytes,
-      account,
-    );
+    const { normal, statusCode } = judge;
+    const upstreamCrc = crc32(frame);
+    const { hostId, hostSeq } = record;
+    const meta = this.#metaOf(normal, {
+      kind: record.kind,
+      statusCode,
+      hostId,
+      hostSeq,
+      upstreamCrc,
+    });
+    outbox.add(meta, normal.bytes, account, account.live);
     metrics.add(EVENT_METRICS[record.kind as Kind]);
     metrics.add('relay_verify_bytes_total', frame.length);
     costs.addMarks(record.hostId, judge.marks);
   }
 
-  #reject(source: Buffer, code: RejectCode): void {
-    const { metrics, reports, judge, isTrusted } = this.#parts;
+  #addOwn(own: OwnEvent): void {
+    const { judge, outbox, metrics } = this.#parts;
+    const account = judge.account;
+    assert(account !== undefined, 'an event of our own without an account');
+    const { statusCode, state, frame } = own;
+    // No host sent it, and none will send it again.
+    const fromUs = { hostSeq: 0, upstreamCrc: 0, hostId: state.hostId };
+    const meta = this.#metaOf(frame, { kind: KIND_ACCOUNT, statusCode, ...fromUs });
+    outbox.add(meta, frame.bytes, account, state);
+    metrics.add(`relay_verify_own_events_total:${own.cause}`);
+  }
+
+  #metaOf(frame: NormalFrame, about: EventMeta): VerifiedMeta {
+    const { ingestNo, didHashLo, didHashHi, arrivalMs } = this.#record;
+    const { seqStart, seqEnd } = frame;
+    return { ...about, ingestNo, didHashLo, didHashHi, arrivalMs, seqStart, seqEnd };
+  }
+
+  #reject(source: Buffer, code: RejectCode, did = this.#parts.judge.view.did): void {
+    const { metrics, reports, isTrusted } = this.#parts;
     const record = this.#record;
     metrics.addReject(code, isTrusted(record.hostname) ? 'trusted' : 'normal');
     const frame = source.subarray(record.frameStart, record.frameEnd);
@@ -363,14 +391,15 @@ export class Shard {
       codeIndex: rejectIndex(code),
       hostSeq: record.hostSeq,
       crc: REJECTS[code].action === 'drop' ? 0 : crc32(frame),
-      did: judge.view.did,
+      did,
     });
   }
 
   #quarantine(source: Buffer, code: RejectCode): void {
     const frame = source.subarray(this.#record.frameStart, this.#record.frameEnd);
     this.#keep(frame, code);
-    this.#reject(source, code);
+    // Its DID is not known: decoding it may be what ended the threads.
+    this.#reject(source, code, '');
   }
 
   #keep(frame: Buffer, reason: string): void {

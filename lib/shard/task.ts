@@ -35,6 +35,12 @@ export type VerifyTask = {
   readonly identityConcurrencyMax: number;
   readonly identityTimeoutMs: number;
   readonly plcRequestsPerSecondMax: number;
+  /** Per second, and of this thread. */
+  readonly lookupsPerHostMax: number;
+  readonly statusCheckMsMin: number;
+  /** Per minute, and of this thread, as is the next one; 0: none. */
+  readonly statusChecksPerHostMax: number;
+  readonly statusCheckConcurrencyMax: number;
   readonly flushPeriodMs: number;
   /** Test seams; null in production. */
   readonly chaos: SharedMemory | null;

@@ -3,6 +3,7 @@
  * The seam at which a test puts a world of its own.
  * @thread verify
  */
+import { RepoStatusClient, type RepoStatusSource } from '../accounts/repo-status.ts';
 import type { Clock } from '../base/clock.ts';
 import { Prng } from '../base/prng.ts';
 import { IdentityResolver } from '../identity/resolve.ts';
@@ -21,6 +22,7 @@ import type { AccountSink } from './write-behind.ts';
 export type ShardWorld = {
   readonly rows: AccountSource & AccountSink;
   readonly resolver: Resolver;
+  readonly repoStatus: RepoStatusSource;
   readonly log: RecordSource;
   close(): Promise<void>;
 };
@@ -54,6 +56,7 @@ export function openWorld(parts: ShardWorldParts): ShardWorld {
       upsertIdentities: (rows) => upsertIdentities(database, rows),
     },
     resolver,
+    repoStatus: new RepoStatusClient(resolver.guarded, task.identityTimeoutMs),
     log: new LogRecords(task.logDirectory, realLogFiles),
     async close() {
       resolver.close();

@@ -8,7 +8,7 @@ import {
   syncFrame,
 } from '../../scripts/fleet/event-frames.ts';
 import { encodePost, SignedRepo } from '../../scripts/fleet/signed-repo.ts';
-import { HOST, HOST_ID, type ShardBench, START_MS } from './shard-world.ts';
+import { emptyRow, HOST, HOST_ID, type ShardBench, START_MS } from './shard-world.ts';
 
 await initSignature();
 
@@ -31,7 +31,15 @@ export type Input = {
   readonly isGood: boolean;
   /** The account after it. */
   readonly state: State;
+  /** The account after the event of our own that goes before it, or instead of it. */
+  readonly own?: State;
 };
+
+/**
+ * plain: what its host says is heard. missed: its host says that it is active whenever it is asked.
+ * gone: known, and its DID is tombstoned.
+ */
+export type Life = 'plain' | 'missed' | 'gone';
 
 export type ActorKind = 'commit' | 'sync' | 'identity' | 'off' | 'on' | 'forged' | 'garbage';
 
@@ -51,8 +59,11 @@ export class Actor {
     dataCid: null,
   };
   #count = 0;
+  readonly #life: Life;
 
-  constructor(name: string) {
+  constructor(name: string, life: Life = 'plain') {
+    this.#life = life;
+    if (life === 'gone') this.#state = { ...this.#state, hostId: HOST_ID };
     this.did = `did:plc:${name.padEnd(24, 'a')}`;
     this.repo = new SignedRepo({ did: this.did, seed: name });
   }
@@ -66,7 +77,13 @@ export class Actor {
   }
 
   enrol(bench: ShardBench): this {
-    bench.directory.set(this.did, this.found());
+    const { did } = this;
+    bench.directory.set(did, this.found());
+    if (this.#life === 'missed') bench.repoStatus.set(did, 'active');
+    if (this.#life === 'gone') {
+      bench.directory.set(did, { kind: 'tombstoned', did });
+      bench.rows.set(did, { ...emptyRow(did), hostId: HOST_ID });
+    }
     return this;
   }
 
@@ -78,9 +95,21 @@ export class Actor {
     const before = this.#state;
     const frame = this.#frame(kind, stamp);
     const isRepo = kind === 'commit' || kind === 'sync';
-    const isGood = kind !== 'forged' && kind !== 'garbage' && (!isRepo || before.isUpstreamActive);
+    const isReadable = kind !== 'garbage';
+    if (this.#life === 'gone') {
+      const isFirst = isReadable && before.isUpstreamActive;
+      const upstreamStatus = 'deleted';
+      if (isFirst) this.#state = { ...before, isUpstreamActive: false, upstreamStatus };
+      const own = isFirst ? { own: this.#state } : {};
+      return { did, hostSeq, frame, isGood: kind === 'identity', state: this.#state, ...own };
+    }
+    const isMissed = this.#life === 'missed' && isRepo && !before.isUpstreamActive;
+    const isSilent = isRepo && !before.isUpstreamActive && !isMissed;
+    const isGood = isReadable && kind !== 'forged' && !isSilent;
+    if (isMissed) this.#state = this.#next('on');
+    const own = isMissed ? { own: this.#state } : {};
     if (isGood) this.#state = this.#next(kind);
-    return { did, hostSeq, frame, isGood, state: this.#state };
+    return { did, hostSeq, frame, isGood, state: this.#state, ...own };
   }
 
   #frame(kind: ActorKind, stamp: { seq: number; time: string }): Buffer {

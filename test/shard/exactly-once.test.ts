@@ -1,7 +1,7 @@
 /**
  * G9, G10, G18 over random schedules: frames, commits, rows, look-ups and flushes in any order, and
  * the shard ends at any store into shared memory, also while its successor rebuilds. Every input is
- * answered once, in order per account; rows are never ahead of the log; `completed` never passes an
+ * answered once, in order per account, with the event of our own that belongs to it, once as well; rows are never ahead of the log; `completed` never passes an
  * input that is held, not durable or not written; in the end everything is done.
  */
 import fc from 'fast-check';
@@ -9,7 +9,7 @@ import t from 'tap';
 import { Prng } from '../../lib/base/prng.ts';
 import { distance, KiB } from '../../lib/base/units.ts';
 import type { AccountState } from '../../lib/store/account-rows.ts';
-import { Actor, type ActorKind, type Input } from './actors.ts';
+import { Actor, type ActorKind, type Input, type Life, type State } from './actors.ts';
 import { Killed, ShardBench, StoreSpy } from './shard-world.ts';
 
 type Step =
@@ -24,10 +24,16 @@ const KINDS: readonly ActorKind[] = [
 const FRAMES_PER_ACTOR = 14;
 const END_ROUNDS = 150;
 
-/** Three accounts with a fixed life each. */
+/** Accounts with a fixed life each; about two of them we have something of our own to say. */
+const LIVES: readonly (readonly [name: string, life: Life])[] = [
+  ['alice', 'plain'],
+  ['bob', 'plain'],
+  ['carol', 'missed'],
+  ['dan', 'gone'],
+];
 function makeCast(seed: number): { actors: Actor[]; scripts: Input[][] } {
   const prng = new Prng(seed);
-  const actors = ['alice', 'bob', 'carol'].map((name) => new Actor(`${name}${'x'.repeat(seed)}`));
+  const actors = LIVES.map(([name, life]) => new Actor(`${name}${'x'.repeat(seed)}`, life));
   const scripts = actors.map((actor) =>
     Array.from({ length: FRAMES_PER_ACTOR }, () =>
       actor.make(KINDS[prng.nextBelow(KINDS.length)] ?? 'commit'),
@@ -38,7 +44,10 @@ function makeCast(seed: number): { actors: Actor[]; scripts: Input[][] } {
 const CASTS = [1, 2, 3].map(makeCast);
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 10, arbitrary: fc.record({ do: fc.constant('route' as const), which: fc.nat(2) }) },
+  {
+    weight: 10,
+    arbitrary: fc.record({ do: fc.constant('route' as const), which: fc.nat(LIVES.length - 1) }),
+  },
   { weight: 8, arbitrary: fc.constant({ do: 'poll' as const }) },
   { weight: 4, arbitrary: fc.constant({ do: 'persist' as const }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant('settle' as const), which: fc.nat(5) }) },
@@ -55,6 +64,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+/** What the log has of each input. */
+type Seqs = Map<Input, { readonly seq: number; readonly state: State }[]>;
+
 type Arm = { readonly what: 'kill' | 'persist'; left: number };
 
 class Run {
@@ -69,6 +81,8 @@ class Run {
   }[] = [];
   killCount = 0;
   rebuildKillCount = 0;
+  /** Events of our own that were due. */
+  ownCount = 0;
   /** `persist` is so fast that it has done all there is before each store of the shard. */
   isPersistFast = false;
   /** Between the end of a shard and the start of its successor. */
@@ -90,6 +104,8 @@ class Run {
       // Nothing is given up here: every verdict depends on the frames alone.
       identityHoldMs: 1e9,
       identityHoldBytesMax: 1e9,
+      statusCheckMsMin: 0,
+      statusChecksPerHostMax: 1e9,
     });
     for (const actor of cast.actors) actor.enrol(this.bench);
     this.bench.onRow = (row) =>
@@ -217,53 +233,63 @@ class Run {
   async check(): Promise<void> {
     const { bench, routed } = this;
     const records = await bench.records();
-    const seqOf = new Map(records.map(({ seq, hostSeq }) => [hostSeq, seq]));
-    same(seqOf.size, records.length, 'G9: no event twice');
     same(bench.completedNo, routed.length, 'everything is done in the end');
+    const seqs: Seqs = new Map();
     for (const did of new Set(routed.map((input) => input.did))) {
       const own = routed.filter((input) => input.did === did);
-      const good = own.filter((input) => input.isGood);
-      const hostSeqs = new Set(own.map((input) => input.hostSeq));
-      const logged = records.filter(({ hostSeq }) => hostSeqs.has(hostSeq));
+      const expected = own.flatMap((input) => [
+        ...(input.own === undefined ? [] : [{ input, hostSeq: 0, state: input.own }]),
+        ...(input.isGood ? [{ input, hostSeq: input.hostSeq, state: input.state }] : []),
+      ]);
+      const logged = records.filter((record) => record.did === did);
       same(
         logged.map((record) => record.hostSeq),
-        good.map((input) => input.hostSeq),
-        'G3, G9: all that is right, in order, and nothing else',
+        expected.map((event) => event.hostSeq),
+        'G3, G9: all that is right, in order, and what we say of it, and nothing else',
       );
-      const last = good.at(-1);
+      for (const [i, { input, state }] of expected.entries()) {
+        const { seq, shown } = logged[i] as (typeof logged)[number];
+        const told = seqs.get(input) ?? [];
+        seqs.set(input, [...told, { seq, state }]);
+        if (shown === undefined) continue;
+        const wanted = [state.isUpstreamActive, state.upstreamStatus];
+        same(shown, wanted, 'what consumers are told');
+      }
+      const last = expected.at(-1);
       if (last === undefined) continue;
-      const row = { ...last.state, seq: seqOf.get(last.hostSeq) };
+      const row = { ...last.state, seq: logged.at(-1)?.seq };
       same(pick(bench.rows.get(did)), row, 'the row at the end');
     }
+    same([...seqs.values()].flat().length, records.length, 'G9: no event twice');
     for (const { hostSeq, isGood } of routed) {
       same(bench.rejected.has(hostSeq), !isGood, `reject of ${hostSeq}`);
     }
-    this.#checkRows(seqOf);
-    this.#checkMarks(seqOf);
+    this.ownCount = routed.filter((input) => input.own !== undefined).length;
+    this.#checkRows(seqs);
+    this.#checkMarks(seqs);
   }
 
-  #checkRows(seqOf: ReadonlyMap<number, number>): void {
-    const stateAt = new Map<number, Input>();
-    for (const input of this.routed) {
-      const seq = seqOf.get(input.hostSeq);
-      if (seq !== undefined) stateAt.set(seq, input);
+  #checkRows(seqs: Seqs): void {
+    const eventAt = new Map<number, { did: string; state: State }>();
+    for (const [{ did }, events] of seqs) {
+      for (const { seq, state } of events) eventAt.set(seq, { did, state });
     }
     for (const { row, durableSeq } of this.rowsWritten) {
       same(row.seq <= durableSeq, true, 'G10: no row is ahead of the log');
-      const input = stateAt.get(row.seq);
-      same(pick(row), { ...input?.state, seq: row.seq }, 'G10: a row is what the log says');
-      same(row.did, input?.did, 'of that account');
+      const event = eventAt.get(row.seq);
+      same(pick(row), { ...event?.state, seq: row.seq }, 'G10: a row is what the log says');
+      same(row.did, event?.did, 'of that account');
     }
   }
 
-  #checkMarks(seqOf: ReadonlyMap<number, number>): void {
+  #checkMarks(seqs: Seqs): void {
     for (const { completedNo, durableSeq, rejected, rowSeqs } of this.marks) {
-      for (const [i, { did, hostSeq, isGood }] of this.routed.entries()) {
+      for (const [i, input] of this.routed.entries()) {
         if (distance(i + 1, completedNo) > 0) break;
-        const seq = seqOf.get(hostSeq) ?? Number.POSITIVE_INFINITY;
-        const isDone = isGood
-          ? seq <= durableSeq && (rowSeqs.get(did) ?? 0) >= seq
-          : rejected.has(hostSeq);
+        const isWritten = (seqs.get(input) ?? []).every(
+          ({ seq }) => seq <= durableSeq && (rowSeqs.get(input.did) ?? 0) >= seq,
+        );
+        const isDone = isWritten && (input.isGood || rejected.has(input.hostSeq));
         same(isDone, true, `G9: completed ${completedNo} passes input ${i + 1}`);
       }
     }
@@ -284,7 +310,7 @@ function same(found: unknown, wanted: unknown, message: string): void {
 t.test('G9, G10, G18: whenever the shard ends, nothing is lost, doubled or early', async (t) => {
   const spy = new StoreSpy();
   t.teardown(() => spy.remove());
-  const seen = { runs: 0, routed: 0, kills: 0, rebuildKills: 0 };
+  const seen = { runs: 0, routed: 0, kills: 0, rebuildKills: 0, own: 0 };
   await fc.assert(
     fc.asyncProperty(
       fc.nat(CASTS.length - 1),
@@ -303,6 +329,7 @@ t.test('G9, G10, G18: whenever the shard ends, nothing is lost, doubled or early
         seen.routed += run.routed.length;
         seen.kills += run.killCount;
         seen.rebuildKills += run.rebuildKillCount;
+        seen.own += run.ownCount;
       },
     ),
     {
@@ -312,6 +339,7 @@ t.test('G9, G10, G18: whenever the shard ends, nothing is lost, doubled or early
   );
   t.comment(JSON.stringify(seen));
   t.ok(seen.kills > 20, 'shards did end');
+  t.ok(seen.own > 20, 'events of our own were due');
 });
 
 /** Frames are held for their row, then for the key, answered, made durable, read back, written. */

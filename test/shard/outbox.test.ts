@@ -10,6 +10,7 @@ import { allocateWords, Words } from '../../lib/shared/regions.ts';
 
 const META = {
   kind: 1,
+  statusCode: 0,
   hostId: 7,
   ingestNo: 1,
   upstreamCrc: 0,
@@ -35,7 +36,8 @@ class Scene {
 
   publish(account: Account, rev: string, ingestNo = 1, frame = Buffer.from('frame')): void {
     account.live.rev = rev;
-    this.outbox.publish({ ...META, ingestNo }, frame, account);
+    this.outbox.add({ ...META, ingestNo }, frame, account, account.live);
+    this.outbox.publishAdded();
   }
 
   /** Gives the next record its seq; returns the head that the commit cell would show. */
@@ -128,6 +130,48 @@ t.test('G26: it says no before the ring is full, for any size, and yes again', a
     let head = 0;
     for (let i = 0; i < count; i++) head = scene.commit();
     t.equal(scene.readBack(head), count);
+  }
+  t.equal(scene.outbox.pendingCount, 0);
+});
+
+t.test(
+  'G18: the events of one input leave with one store, each with the state after it',
+  async (t) => {
+    const scene = new Scene();
+    const account = new Account('a');
+    const before = { ...account.live, rev: 'one' };
+    scene.outbox.add({ ...META, hostSeq: 0 }, Buffer.from('ours'), account, before);
+    account.live.rev = 'two';
+    scene.outbox.add(META, Buffer.from('the host’s'), account, account.live);
+    t.equal(scene.persist.poll(), -1, 'nobody sees half of it');
+    t.equal(scene.open().position, 0, 'nor does a successor');
+    scene.outbox.publishAdded();
+    const first = scene.commit();
+    const second = scene.commit();
+    t.equal(scene.readBack(first), 1);
+    t.same([account.durable.rev, account.seq, account.pendingCount], ['one', 1, 1]);
+    scene.readBack(second);
+    t.same([account.durable.rev, account.seq, account.pendingCount], ['two', 2, 0]);
+  },
+);
+
+t.test('G26: there is room for an event of our own beside any frame', async (t) => {
+  const scene = new Scene();
+  const account = new Account('a');
+  let count = 0;
+  for (let lap = 0; lap < 300; lap++) {
+    const frame = Buffer.alloc(40 + ((lap * 737) % 3000), lap);
+    const own = Buffer.alloc(Math.min(frame.length, 2048) + 400);
+    while (scene.outbox.hasRoom(frame.length)) {
+      scene.outbox.add({ ...META, hostSeq: 0 }, own, account, account.live);
+      scene.outbox.add(META, frame, account, account.live);
+      scene.outbox.publishAdded();
+      count += 2;
+    }
+    t.ok(count > 0);
+    let head = 0;
+    for (; count > 0; count--) head = scene.commit();
+    scene.readBack(head);
   }
   t.equal(scene.outbox.pendingCount, 0);
 });

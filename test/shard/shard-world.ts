@@ -4,6 +4,7 @@
  * `StoreSpy` sees every store into shared memory, and can end the shard before any.
  */
 
+import type { RepoStatusAnswer } from '../../lib/accounts/repo-status.ts';
 import { RelayFault } from '../../lib/base/fault.ts';
 import { KiB, MiB, toSeq } from '../../lib/base/units.ts';
 import type { ResolveOutcome } from '../../lib/identity/outcome.ts';
@@ -38,6 +39,8 @@ import { allocateTailRing, TailWriter } from '../../lib/shared/tail-ring.ts';
 import { WordArray } from '../../lib/shared/word-array.ts';
 import type { AccountRow, AccountState } from '../../lib/store/account-rows.ts';
 import type { IdentityRow } from '../../lib/store/identity-rows.ts';
+import { decodeEvent, EventView } from '../../lib/wire/event.ts';
+import { KIND_ACCOUNT, type Kind } from '../../lib/wire/kinds.ts';
 import { Peek, peek } from '../../lib/wire/peek.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { recordsOf } from '../log/log-world.ts';
@@ -52,12 +55,23 @@ export type Sizes = { ingest?: number; verified?: number; held?: number };
 
 /** A question to the world that waits for its answer. */
 export type Question = {
-  readonly what: 'load' | 'upsert' | 'identities' | 'resolve';
+  readonly what: 'load' | 'upsert' | 'identities' | 'resolve' | 'status';
   readonly dids: readonly string[];
   /** The shard that asked; it may be dead by now. */
   readonly generation: number;
   answer(): void;
   fail(): void;
+};
+
+export type LoggedEvent = {
+  readonly seq: number;
+  readonly hostSeq: number;
+  readonly hostId: number;
+  readonly upstreamCrc: number;
+  readonly did: string;
+  readonly frame: Buffer;
+  /** Of an account event: `active`, `status`. */
+  readonly shown?: readonly unknown[];
 };
 
 export class Killed extends Error {}
@@ -111,6 +125,8 @@ export class ShardBench {
   readonly identities = new Map<string, IdentityRow>();
   /** What the directory says. */
   readonly directory = new Map<string, ResolveOutcome>();
+  /** What hosts say of their accounts when asked. */
+  readonly repoStatus = new Map<string, RepoStatusAnswer>();
   /** Reports of rejected frames by host seq. */
   readonly rejected = new Map<number, RejectCode[]>();
   /** What hosts cost, as reported. */
@@ -234,11 +250,18 @@ export class ShardBench {
   }
 
   /** The log as it is, oldest first. */
-  async records(): Promise<{ seq: number; hostSeq: number; frame: Buffer }[]> {
-    const found: { seq: number; hostSeq: number; frame: Buffer }[] = [];
+  async records(): Promise<LoggedEvent[]> {
+    const found: LoggedEvent[] = [];
+    const view = new EventView();
     this.#commit.read(this.view);
     await recordsOf(this.#disk).forEachRecord(0, this.view, (record: LogRecord) => {
-      found.push({ seq: record.seq, hostSeq: record.hostSeq, frame: Buffer.from(record.frame) });
+      const { seq, hostSeq, kind, hostId, upstreamCrc } = record;
+      const frame = Buffer.from(record.frame);
+      const bad = decodeEvent(frame, kind as Kind, view);
+      if (bad !== undefined) throw new Error(`the log has a bad frame: ${bad}`);
+      const { did, active, hasStatus, status } = view;
+      const shown = kind === KIND_ACCOUNT ? { shown: [active, hasStatus ? status : null] } : {};
+      found.push({ seq, hostSeq, hostId, upstreamCrc, did, frame, ...shown });
       return undefined;
     });
     return found;
@@ -329,6 +352,10 @@ export class ShardBench {
       identityConcurrencyMax: 10,
       identityTimeoutMs: 1000,
       plcRequestsPerSecondMax: 10,
+      lookupsPerHostMax: 1000,
+      statusCheckMsMin: 600_000,
+      statusChecksPerHostMax: 16,
+      statusCheckConcurrencyMax: 16,
       flushPeriodMs: 50,
       chaos: null,
       poisonMarker: '',
@@ -391,6 +418,12 @@ export class ShardBench {
           return this.#ask(generation, 'resolve', [did], look, (_, resolve) => resolve(failed));
         },
       },
+      repoStatus: {
+        ask: (_host, did) => {
+          const look = (): RepoStatusAnswer => this.repoStatus.get(did) ?? 'unknown';
+          return this.#ask(generation, 'status', [did], look, (_, resolve) => resolve(look()));
+        },
+      },
       log: recordsOf(this.#disk),
       close: async () => {},
     };
@@ -415,7 +448,7 @@ export class ShardBench {
   }
 }
 
-function emptyRow(did: string): AccountState {
+export function emptyRow(did: string): AccountState {
   return {
     did,
     hostId: 0,
