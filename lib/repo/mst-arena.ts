@@ -14,8 +14,12 @@ import { CID_BYTES } from '../wire/cbor.ts';
 
 /** No node, no item. */
 export const NONE = -1;
-/** `nodeCidAt` of a node that was changed: its CID has to be made again. */
-export const DIRTY = -1;
+/** `nodeChange`: what has to be done before the CID of a node is right again. */
+export const UNCHANGED = 0;
+/** Its items are those of its block, but CIDs in the block are others: it is hashed again. */
+export const PATCHED = 1;
+/** Its items are others: it is written and hashed anew. */
+export const REBUILT = 2;
 /** `itemKeyAt` of a child link. */
 const CHILD = -1;
 
@@ -39,7 +43,11 @@ export class MstArena {
   nodeCount = 0;
   nodeFirst = new Int32Array(ROWS_AT_START);
   nodeLayer = new Int32Array(ROWS_AT_START);
+  /** Where its CID stands, with its block behind it up to `nodeEnd`; NONE before it has one. */
   nodeCidAt = new Int32Array(ROWS_AT_START);
+  /** NONE where there is no block, or none that fits the items. */
+  nodeEnd = new Int32Array(ROWS_AT_START);
+  nodeChange = new Uint8Array(ROWS_AT_START);
 
   itemCount = 0;
   itemNext = new Int32Array(ROWS_AT_START);
@@ -88,13 +96,34 @@ export class MstArena {
     return at;
   }
 
-  addNode(first: number, layer: number, cidAt: number): number {
-    if (this.nodeCount === this.nodeFirst.length) this.#sizeNodes(this.nodeCount * 2);
-    const node = this.nodeCount++;
-    this.nodeFirst[node] = first;
-    this.nodeLayer[node] = layer;
+  /** A node whose CID and block stand at `bytes[cidAt, end)`; its items are read later. */
+  addBlockNode(cidAt: number, end: number): number {
+    const node = this.#addNode(NONE);
     this.nodeCidAt[node] = cidAt;
+    this.nodeEnd[node] = end;
+    this.nodeChange[node] = UNCHANGED;
     return node;
+  }
+
+  /** A node that no block shows. */
+  addNewNode(first: number, layer: number): number {
+    const node = this.#addNode(first);
+    this.nodeLayer[node] = layer;
+    this.nodeCidAt[node] = NONE;
+    this.nodeEnd[node] = NONE;
+    this.nodeChange[node] = REBUILT;
+    return node;
+  }
+
+  /** Notes that the node gets other items. */
+  rebuild(node: number): void {
+    this.nodeChange[node] = REBUILT;
+    this.nodeEnd[node] = NONE;
+  }
+
+  /** Notes that CIDs in the node change, of values or of children, but not its items. */
+  patch(node: number): void {
+    this.nodeChange[node] = (this.nodeEnd[node] as number) === NONE ? REBUILT : PATCHED;
   }
 
   addLeaf(keyAt: number, keyBytes: number, cidAt: number): number {
@@ -124,6 +153,13 @@ export class MstArena {
     else this.itemNext[after] = item;
   }
 
+  /** Puts the CID at `bytes[cidAt]` where that of the item stands: in its node's block, if any. */
+  replaceCid(item: number, cidAt: number): void {
+    const target = this.itemCidAt[item] as number;
+    const bytes = this.bytes;
+    for (let i = 0; i < CID_BYTES; i++) bytes[target + i] = bytes[cidAt + i] as number;
+  }
+
   cidAt(at: number): string {
     return latin1(this.bytes, at, at + CID_BYTES);
   }
@@ -143,6 +179,13 @@ export class MstArena {
     return bytes.compare(bytes, keyAt + shared, keyEnd, leafAt + shared, leafAt + leafBytes);
   }
 
+  #addNode(first: number): number {
+    if (this.nodeCount === this.nodeFirst.length) this.#sizeNodes(this.nodeCount * 2);
+    const node = this.nodeCount++;
+    this.nodeFirst[node] = first;
+    return node;
+  }
+
   #addItem(cidAt: number): number {
     if (this.itemCount === this.itemNext.length) this.#sizeItems(this.itemCount * 2);
     const item = this.itemCount++;
@@ -158,6 +201,10 @@ export class MstArena {
     this.nodeFirst = resized(this.nodeFirst, rows);
     this.nodeLayer = resized(this.nodeLayer, rows);
     this.nodeCidAt = resized(this.nodeCidAt, rows);
+    this.nodeEnd = resized(this.nodeEnd, rows);
+    const changes = new Uint8Array(rows);
+    changes.set(this.nodeChange.subarray(0, rows));
+    this.nodeChange = changes;
   }
 
   #sizeItems(rows: number): void {

@@ -1,7 +1,7 @@
 /**
  * Edits of a loaded partial tree (spec §1.10 steps 4 and 6–8): find, insert, set, remove, with
  * the splits and merges that keep its shape canonical. All look-ups go by layer. Touching a stub
- * means that the proof is short: `commit_block_missing`. Changed nodes are marked DIRTY.
+ * means that the proof is short: `commit_block_missing`. Changed nodes are marked in the arena.
  * Does not know operations or CIDs of nodes.
  *
  * A failed edit leaves the tree half changed; it is thrown away with its commit.
@@ -9,7 +9,7 @@
  */
 import type { RejectCode } from '../reject/codes.ts';
 import type { PartialTree } from './mst.ts';
-import { DIRTY, type MstArena, NONE } from './mst-arena.ts';
+import { type MstArena, NONE } from './mst-arena.ts';
 
 export class TreeEditor {
   readonly #tree: PartialTree;
@@ -63,7 +63,7 @@ export class TreeEditor {
     const tree = this.#tree;
     const leaf = this.#arena.addLeaf(this.#keyAt, this.#keyBytes, cidAt);
     const isEmpty = tree.firstOf(tree.root) === NONE;
-    if (isEmpty) tree.root = this.#arena.addNode(leaf, this.#height, DIRTY);
+    if (isEmpty) tree.root = this.#arena.addNewNode(leaf, this.#height);
     else if (this.#height > tree.layerOf(tree.root)) this.#raiseRoot(leaf);
     else this.#insertBelow(tree.root, leaf);
     return this.#fault;
@@ -74,7 +74,7 @@ export class TreeEditor {
     const leaf = this.find();
     if (this.#fault !== undefined) return this.#fault;
     if (leaf === NONE || this.#valueOf(leaf) !== oldCid) return 'commit_op_mismatch';
-    this.#arena.itemCidAt[leaf] = cidAt;
+    this.#arena.replaceCid(leaf, cidAt);
     this.#markPath();
     return undefined;
   }
@@ -111,14 +111,10 @@ export class TreeEditor {
     return node;
   }
 
-  #dirty(node: number): void {
-    this.#arena.nodeCidAt[node] = DIRTY;
-  }
-
   /** Marks the nodes from the root to the key, which is present. */
   #markPath(): void {
     for (let node = this.#tree.root; ; node = this.#childNode(this.#left)) {
-      this.#dirty(node);
+      this.#arena.patch(node);
       if (this.#tree.layerOf(node) === this.#height) return;
       this.#locate(node);
     }
@@ -132,7 +128,7 @@ export class TreeEditor {
   #wrapped(node: number, layer: number): number {
     let top = node;
     for (let above = this.#tree.layerOf(node) + 1; above <= layer; above++) {
-      top = this.#arena.addNode(this.#arena.addChild(top, NONE), above, DIRTY);
+      top = this.#arena.addNewNode(this.#arena.addChild(top, NONE), above);
     }
     return this.#arena.addChild(top, NONE);
   }
@@ -146,23 +142,25 @@ export class TreeEditor {
     const right = rightPart === NONE ? NONE : this.#wrapped(rightPart, this.#height - 1);
     if (left !== NONE) arena.itemNext[left] = leaf;
     arena.itemNext[leaf] = right;
-    this.#tree.root = arena.addNode(left === NONE ? leaf : left, this.#height, DIRTY);
+    this.#tree.root = arena.addNewNode(left === NONE ? leaf : left, this.#height);
   }
 
   #insertBelow(node: number, leaf: number): void {
-    this.#dirty(node);
     this.#locate(node);
     if (this.#tree.layerOf(node) === this.#height) {
+      this.#arena.rebuild(node);
       this.#insertHere(node, leaf);
       return;
     }
     const left = this.#left;
     if (this.#arena.isChild(left)) {
+      this.#arena.patch(node);
       const child = this.#childNode(left);
       if (child !== NONE) this.#insertBelow(child, leaf);
       return;
     }
-    const bottom = this.#arena.addNode(leaf, this.#height, DIRTY);
+    this.#arena.rebuild(node);
+    const bottom = this.#arena.addNewNode(leaf, this.#height);
     const link = this.#wrapped(bottom, this.#tree.layerOf(node) - 1);
     this.#arena.itemNext[link] = this.#itemAfter(node, left);
     this.#arena.link(node, left, link);
@@ -200,7 +198,7 @@ export class TreeEditor {
   /** Splits a node below the key's layer at the key into #leftPart and #rightPart. */
   #split(node: number): boolean {
     const arena = this.#arena;
-    this.#dirty(node);
+    arena.rebuild(node);
     this.#locate(node);
     const before = this.#before;
     const left = this.#left;
@@ -220,14 +218,13 @@ export class TreeEditor {
     arena.link(node, last, NONE);
     this.#leftPart = this.#tree.firstOf(node) === NONE ? NONE : node;
     const layer = this.#tree.layerOf(node);
-    this.#rightPart = rightFirst === NONE ? NONE : arena.addNode(rightFirst, layer, DIRTY);
+    this.#rightPart = rightFirst === NONE ? NONE : arena.addNewNode(rightFirst, layer);
     return true;
   }
 
   #removeBelow(node: number, cid: string): boolean {
     const layer = this.#tree.layerOf(node);
     if (this.#height > layer) return this.#mismatch();
-    this.#dirty(node);
     this.#locate(node);
     if (this.#height === layer) return this.#removeHere(node, cid);
     const before = this.#before;
@@ -235,10 +232,13 @@ export class TreeEditor {
     if (!this.#arena.isChild(left)) return this.#mismatch();
     const child = this.#childNode(left);
     if (child === NONE || !this.#removeBelow(child, cid)) return false;
-    // A child without any item goes; one that only links further down stays, leafless.
-    if (this.#tree.firstOf(child) === NONE) {
-      this.#arena.link(node, before, this.#tree.nextOf(left));
+    if (this.#tree.firstOf(child) !== NONE) {
+      this.#arena.patch(node);
+      return true;
     }
+    // A child without any item goes; one that only links further down stays, leafless.
+    this.#arena.rebuild(node);
+    this.#arena.link(node, before, this.#tree.nextOf(left));
     return true;
   }
 
@@ -247,6 +247,7 @@ export class TreeEditor {
     const leaf = this.#match;
     const left = this.#left;
     if (leaf === NONE || this.#valueOf(leaf) !== cid) return this.#mismatch();
+    arena.rebuild(node);
     const right = this.#tree.nextOf(leaf);
     if (!arena.isChild(left) || !arena.isChild(right)) {
       arena.link(node, left, right);
@@ -266,7 +267,7 @@ export class TreeEditor {
 
   /** Appends the items of `b` to `a`, its left neighbour of the same layer. */
   #merge(a: number, b: number): boolean {
-    this.#dirty(a);
+    this.#arena.rebuild(a);
     let tail = this.#tree.firstOf(a);
     for (let next = tail; next !== NONE; next = this.#tree.nextOf(next)) tail = next;
     const head = this.#tree.firstOf(b);

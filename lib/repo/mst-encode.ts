@@ -1,10 +1,13 @@
 /**
- * The root CID of an edited partial tree (spec §1.10 step 9): prunes the top, writes the DIRTY
- * nodes bottom-up as canonical DRISL and hashes them; unchanged nodes and stubs keep their CIDs.
+ * The root CID of an edited partial tree (spec §1.10 step 9): prunes the top, then bottom-up makes
+ * the CIDs of changed nodes. Mostly only the CID of a child is another one: it is put into the
+ * block as it was read, and that hashed. Where items are others, the node is written as canonical
+ * DRISL. Unchanged nodes and stubs keep their CIDs.
  * @thread any
  */
 import { hash } from 'node:crypto';
 import { assert } from '../base/assert.ts';
+import { writeLatin1 } from '../base/bytes.ts';
 import {
   CID_BYTES,
   LINK_BYTES,
@@ -16,10 +19,11 @@ import {
 } from '../wire/cbor.ts';
 import { CID_PREFIX_DRISL, type Cid, EMPTY_TREE_CID } from './cid.ts';
 import type { PartialTree } from './mst.ts';
-import { DIRTY, type MstArena, NONE } from './mst-arena.ts';
+import { type MstArena, NONE, PATCHED, UNCHANGED } from './mst-arena.ts';
 
 const OUT_BYTES_AT_START = 16 * 1024;
 const OUT_BYTES_KEPT_MAX = 1024 * 1024;
+const DIGEST_BYTES = 32;
 /** Most bytes of an entry beside its key: heads, key names and two links. Also of a node's rest. */
 const ENTRY_BYTES_MAX = 112;
 
@@ -49,32 +53,52 @@ export class TreeEncoder {
       if (child === NONE) return arena.cidAt(arena.itemCidAt[first] as number);
       root = child;
     }
-    return arena.cidAt(this.#encodedAt(root));
+    this.#settle(root);
+    return arena.cidAt(arena.nodeCidAt[root] as number);
   }
 
-  /** Where the CID of a node stands, after writing what is dirty in and below it. */
-  #encodedAt(node: number): number {
+  /** Makes the CID of a node right, and before it those of the nodes below. */
+  #settle(node: number): void {
     const arena = this.#arena;
-    const known = arena.nodeCidAt[node] as number;
-    if (known !== DIRTY) return known;
+    const change = arena.nodeChange[node] as number;
+    if (change === UNCHANGED) return;
+    const isPatched = change === PATCHED;
+    for (let item = this.#tree.firstOf(node); item !== NONE; item = this.#tree.nextOf(item)) {
+      const child = arena.itemNode[item] as number;
+      if (child === NONE) continue;
+      this.#settle(child);
+      const cidAt = arena.nodeCidAt[child] as number;
+      if (isPatched) arena.replaceCid(item, cidAt);
+      else arena.itemCidAt[item] = cidAt;
+    }
+    if (isPatched) this.#hashAgain(node);
+    else this.#write(node);
+    arena.nodeChange[node] = UNCHANGED;
+  }
+
+  /** Puts the digest of the node's block into the CID that stands before it. */
+  #hashAgain(node: number): void {
+    const arena = this.#arena;
+    const start = (arena.nodeCidAt[node] as number) + CID_BYTES;
+    const block = arena.bytes.subarray(start, arena.nodeEnd[node] as number);
+    writeLatin1(arena.bytes, hash('sha256', block, 'latin1'), start - DIGEST_BYTES);
+  }
+
+  /** Writes the node and stores the CID of what was written. */
+  #write(node: number): void {
+    const arena = this.#arena;
     const first = this.#tree.firstOf(node);
     let bytesMax = ENTRY_BYTES_MAX;
     let entryCount = 0;
     for (let item = first; item !== NONE; item = this.#tree.nextOf(item)) {
-      if (arena.isLeaf(item)) {
-        entryCount++;
-        bytesMax += (arena.itemKeyBytes[item] as number) + ENTRY_BYTES_MAX;
-        continue;
-      }
-      const child = arena.itemNode[item] as number;
-      if (child !== NONE) arena.itemCidAt[item] = this.#encodedAt(child);
+      if (!arena.isLeaf(item)) continue;
+      entryCount++;
+      bytesMax += (arena.itemKeyBytes[item] as number) + ENTRY_BYTES_MAX;
     }
     if (bytesMax > this.#out.length) this.#out = Buffer.allocUnsafeSlow(2 * bytesMax);
     const bytes = writeNode(this.#out, arena, first, entryCount);
-    const cid = CID_PREFIX_DRISL + hash('sha256', this.#out.subarray(0, bytes), 'latin1');
-    const cidAt = arena.addText(cid);
-    arena.nodeCidAt[node] = cidAt;
-    return cidAt;
+    const digest = hash('sha256', this.#out.subarray(0, bytes), 'latin1');
+    arena.nodeCidAt[node] = arena.addText(CID_PREFIX_DRISL + digest);
   }
 }
 

@@ -106,7 +106,7 @@ export class PartialTree {
     if (arena.bytesUsed + end - start > TREE_BYTES_MAX) return this.#refuse('commit_mst_limit');
     // Its CID stands before every block and is copied along: links are made from the arena alone.
     const cidAt = arena.addBytes(this.#buf, start, end);
-    const node = arena.addNode(NONE, 0, cidAt);
+    const node = arena.addBlockNode(cidAt, arena.bytesUsed);
     const fault = this.#reader.read(node, cidAt, arena.bytesUsed);
     return fault === undefined ? node : this.#refuse(fault);
   }
