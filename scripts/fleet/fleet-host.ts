@@ -51,6 +51,8 @@ export class FleetHost {
   readonly sent: SentFrame[] = [];
   /** Cursors that were asked for, in order; undefined for none. */
   readonly cursorsSeen: (number | undefined)[] = [];
+  /** Codes with which readers closed, in order; 1006 for an end without a word. */
+  readonly closeCodes: number[] = [];
   #seq: number;
   readonly #server: Server;
   readonly #sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
@@ -185,7 +187,10 @@ export class FleetHost {
     }
     const reader = new Reader(socket, wire, this.#firstIndex(cursor));
     this.#readers.add(reader);
-    socket.on('close', () => this.#readers.delete(reader));
+    socket.on('close', (code) => {
+      this.closeCodes.push(code);
+      this.#readers.delete(reader);
+    });
     socket.on('error', () => {});
     this.#pump(reader);
   }

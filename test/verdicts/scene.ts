@@ -4,6 +4,7 @@
  * the consumer got, from the counters, from the host's connections.
  */
 import { hash } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import { REJECTS, type RejectCode } from '../../lib/reject/codes.ts';
 import { decodeEvent, EventView } from '../../lib/wire/event.ts';
 import { Peek, peek } from '../../lib/wire/peek.ts';
@@ -56,6 +57,9 @@ export type VerdictOptions = {
 };
 
 const SETTLE_MS = 30_000;
+const POLL_MS_MIN = 5;
+const POLL_MS_MAX = 100;
+const RESTARTS = 'relay_thread_restarts_total';
 const DISCONTINUOUS = 'relay_verify_discontinuous_commits_total';
 
 export class Scene {
@@ -181,7 +185,8 @@ export class Scene {
   /**
    * Good frames, then the hostile messages one by one, each followed by good frames. The answer
    * names one verdict per message. Throws when a good frame is missing, came twice or came changed,
-   * and when a message that did not pass left a trace in the state of an account.
+   * when a message that did not pass left a trace in the state of an account, and when it cost the
+   * relay a thread.
    */
   async verdictOf(
     hostile: Hostile | readonly Hostile[],
@@ -248,18 +253,22 @@ export class Scene {
       return verdictFrom(before, now, sent, ledger.strangers.slice(strangersBefore));
     };
     let first = await outcome();
+    let pollMs = POLL_MS_MIN;
     while ((first === '' || ledger.missingCount > 0) && performance.now() < endMs) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await wait(pollMs);
+      pollMs = Math.min(2 * pollMs, POLL_MS_MAX);
       first = await outcome();
     }
     // Once more: what comes late, or a second time, shows now.
     for (const account of witnesses) this.good(account);
     await this.settled();
     const last = await outcome();
+    const now = await this.observe();
+    if (now.since(before, RESTARTS) > 0) throw new Error(`${last}, but a thread has ended`);
     const strangers = ledger.strangers.slice(strangersBefore);
     this.emitted = [...this.emitted, ...strangers.map(({ bytes }) => bytes)];
     if (!last.startsWith('PASS')) {
-      const marks = (await this.observe()).since(before, DISCONTINUOUS);
+      const marks = now.since(before, DISCONTINUOUS);
       if (marks > 0) throw new Error(`${last}, but the state of an account has changed`);
     }
     return last === '' ? 'NOTHING' : last;
@@ -301,7 +310,7 @@ function wordOf(code: RejectCode, strikes: number, isClosed: boolean): string {
 }
 
 /** Whether only the value of `seq` differs. */
-function isSame(emitted: Buffer, sent: Buffer | undefined): boolean {
+export function isSame(emitted: Buffer, sent: Buffer | undefined): boolean {
   if (sent === undefined) return false;
   const [a, b] = [withoutSeq(emitted), withoutSeq(sent)];
   return a !== undefined && b !== undefined && a.equals(b);
