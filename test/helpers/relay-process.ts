@@ -106,14 +106,17 @@ export class RelayProcess {
 
   /** Asks the relay to crawl, as its operator: no limits per day or address. */
   async crawl(hostname: string): Promise<void> {
-    const auth = Buffer.from(`admin:${ADMIN_PASSWORD}`).toString('base64');
-    const response = await fetch(`${this.url}/admin/pds/requestCrawl`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Basic ${auth}` },
-      body: JSON.stringify({ hostname }),
-    });
+    const response = await this.admin('pds/requestCrawl', { hostname });
     if (response.status !== 200)
       throw new Error(`crawl: ${response.status} ${await response.text()}`);
+  }
+
+  /** Asks an admin route, with a body by POST. */
+  admin(route: string, body?: object): Promise<Response> {
+    const auth = Buffer.from(`admin:${ADMIN_PASSWORD}`).toString('base64');
+    const headers = { 'content-type': 'application/json', authorization: `Basic ${auth}` };
+    const post = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) };
+    return fetch(`${this.url}/admin/${route}`, { headers, ...post });
   }
 
   /** One value of /metrics; the sum over all labels of the family unless `series` has some. */
