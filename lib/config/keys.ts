@@ -304,14 +304,15 @@ const VERIFY_KEYS = {
     'RELAY_IDENTITY_RATE_PER_HOST',
     '100',
     [1, 1_000_000],
-    'Look-ups per second that frames of one host may cause, and ten times that at once; all threads ' +
-      'together. A host that is trusted has no such limit.',
+    'Look-ups per second that frames of one host may cause, and ten times that at once; ' +
+      'all threads together. A host that is trusted has no such limit.',
   ),
   statusCheckMsMin: duration(
     'RELAY_STATUS_CHECK',
     '10m',
     [SECOND_MS, DAY_MS],
-    'Least time between two questions to a host whether an inactive account that writes is active.',
+    'Least time between two questions to a host whether an inactive account that writes ' +
+      'is active.',
   ),
   statusChecksPerHostMax: count(
     'RELAY_STATUS_CHECKS_PER_HOST',

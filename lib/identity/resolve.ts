@@ -135,7 +135,7 @@ export class IdentityResolver {
     this.#sampler = new LogSampler(clock);
   }
 
-  /** The guarded way to hosts that strangers name, for other questions to them; closed with this. */
+  /** The guarded way to hosts of strangers, for other questions to them; closed with this. */
   get guarded(): Fetcher {
     return this.#fetchers.web;
   }

@@ -2,7 +2,7 @@
  * THE table of metric series: name, type, help, closed label, the threads that write it. The
  * unit is the end of the name.
  * From a row come the TypeScript name, the slot in a thread's page, the series on /metrics and the
- * line in docs/METRICS.md. A new series is one row here.
+ * line in docs/METRICS.md. A new series is one row here, or in verify-series.ts.
  *
  * In code a series without a label is its family name; with a label it is `family:value`, as in
  * `relay_verify_events_total:commit`. Reject counters are made from lib/reject/codes.ts.
@@ -10,6 +10,7 @@
  * @thread any
  */
 import { counter, counterBy, gauge, gaugeBy, histogram, type MetricRow } from './row.ts';
+import { KINDS, VERIFY_SERIES } from './verify-series.ts';
 
 const MAIN = ['main'] as const;
 const VERIFY = ['verify'] as const;
@@ -19,7 +20,6 @@ const MAIN_VERIFY = ['main', 'verify'] as const;
 const MAIN_PERSIST = ['main', 'persist'] as const;
 const ALL = ['main', 'verify', 'persist', 'liveness'] as const;
 
-const KINDS = ['commit', 'sync', 'identity', 'account'] as const;
 const OUTCOMES = ['ok', 'error', 'timeout'] as const;
 /** Background loops; a name given to supervise() that has a metric stands here. */
 export const LOOP_NAMES = [
@@ -33,8 +33,6 @@ export const LOOP_NAMES = [
 ] as const;
 
 const SECONDS_FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5] as const;
-const SECONDS_SLOW = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
-const SECONDS_TINY = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.1, 1] as const;
 
 export const CATALOG = {
   // upstream: frames from hosts
@@ -129,122 +127,8 @@ export const CATALOG = {
   relay_ring_verified_full_total: counter(VERIFY, 'Events that found their verified ring full.'),
   relay_ring_verified_used_bytes: gauge(VERIFY, 'Bytes that wait in the verified rings.'),
 
-  // verify
-  relay_verify_events_total: counterBy(
-    VERIFY,
-    'kind',
-    KINDS,
-    'Events that passed verification, by kind.',
-  ),
-  relay_verify_own_events_total: counterBy(
-    VERIFY,
-    'cause',
-    ['reactivated', 'tombstoned', 'decided'],
-    'Events (#account) of our own: the host had not said it, the DID is gone, or it was decided here.',
-  ),
-  relay_verify_bytes_total: counter(VERIFY, 'Bytes of frames that were judged.'),
-  relay_verify_discontinuous_commits_total: counter(
-    VERIFY,
-    'Commits accepted whose prevData or since is not the last state known.',
-  ),
-  relay_verify_waived_commits_total: counter(
-    VERIFY,
-    'Commits accepted from lenient hosts that a strict verdict would have refused (A12, A14).',
-  ),
-  relay_verify_no_change_commits_total: counter(
-    VERIFY,
-    'Commits accepted that change nothing in the tree.',
-  ),
-  relay_verify_commit_seconds: histogram(VERIFY, SECONDS_TINY, 'Time to verify one commit.'),
-  relay_verify_held_frames: gauge(VERIFY, 'Frames held until a key or an account row arrives.'),
-  relay_verify_held_bytes: gauge(VERIFY, 'Bytes of held frames.'),
-  relay_verify_holds_total: counterBy(
-    VERIFY,
-    'cause',
-    ['identity', 'state', 'behind'],
-    'Frames held, by cause.',
-  ),
-  relay_verify_arena_full_total: counter(VERIFY, 'Times the held arena was full.'),
-  relay_verify_reports_dropped_total: counter(
-    VERIFY,
-    'Reports of rejected frames that main did not take in time (the rejects are counted).',
-  ),
-  relay_verify_quarantined_frames_total: counter(
-    VERIFY,
-    'Frames written to the quarantine folder (G12).',
-  ),
-  relay_verify_signature_backend: gaugeBy(
-    VERIFY,
-    'backend',
-    ['native', 'wasm', 'openssl'],
-    'Verify threads using each secp256k1 implementation.',
-  ),
-
-  // identity
-  relay_identity_resolves_total: counterBy(
-    VERIFY,
-    'outcome',
-    [
-      'ok',
-      'not_found',
-      'tombstoned',
-      'bad_document',
-      'blocked',
-      'timeout',
-      'throttled',
-      'http',
-      'network',
-      'answer_bad',
-      'overloaded',
-      'paused',
-      'closed',
-      'internal',
-    ],
-    'Look-ups of DID documents, by outcome.',
-  ),
-  relay_identity_resolve_seconds: histogram(
-    VERIFY,
-    SECONDS_SLOW,
-    'Time of one look-up of a DID document.',
-  ),
-  relay_identity_in_flight_count: gauge(VERIFY, 'Look-ups of DID documents under way.'),
-  relay_identity_wait_seconds: histogram(
-    VERIFY,
-    SECONDS_SLOW,
-    'Time a look-up of a DID document waited for its turn.',
-  ),
-  relay_identity_queued_count: gauge(VERIFY, 'Look-ups of DID documents that wait for a turn.'),
-  relay_identity_coalesced_total: counter(
-    VERIFY,
-    'Look-ups of DID documents that joined one under way.',
-  ),
-  relay_identity_retries_total: counter(VERIFY, 'Requests for DID documents that were repeated.'),
-  relay_identity_pauses_total: counter(
-    VERIFY,
-    'Times the directory or a did:web host was left alone after failures or as it asked.',
-  ),
-  relay_identity_dns_queries_total: counterBy(
-    MAIN_VERIFY,
-    'outcome',
-    ['ok', 'not_found', 'timeout', 'failed', 'blocked', 'overloaded', 'closed'],
-    'Look-ups of host names, by outcome.',
-  ),
-  relay_identity_dns_hits_total: counter(
-    MAIN_VERIFY,
-    'Look-ups of host names answered from the cache.',
-  ),
-  relay_identity_forced_refreshes_total: counter(
-    VERIFY,
-    'Look-ups forced by a signature that did not verify.',
-  ),
-  relay_identity_host_limited_total: counter(
-    VERIFY,
-    'Look-ups not made because frames of one host had caused too many (LM-11).',
-  ),
-  relay_identity_stale_uses_total: counter(
-    VERIFY,
-    'Times an old document stayed in force because the directory failed.',
-  ),
+  // verify, identity
+  ...VERIFY_SERIES,
 
   // sequence and log
   relay_sequence_events_total: counterBy(

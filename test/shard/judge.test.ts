@@ -437,6 +437,7 @@ t.test(
     await court.clock.advance(25 * 3_600_000);
     t.same(court.rule(court.actor.make('on').frame), ['accepted'], 'a day old');
     court.lookupsLeft = 1;
-    t.same(court.rule(court.actor.make('on').frame), ['accepted', 'normal']);
+    const { frame: on } = court.actor.make('on');
+    t.same(court.rule(on), ['hold_identity', 'forced'], 'the #identity is not forgotten');
   },
 );
