@@ -15,6 +15,7 @@ import {
   resetHostCursor,
   saveFirstCursors,
   saveHostChanges,
+  setHostLenient,
   setHostLimits,
   setHostStatus,
 } from '../../lib/store/host-rows.ts';
@@ -122,6 +123,18 @@ t.test('limits of a host are set and cleared', async (t) => {
   t.ok(await setHostLimits(pool, id, null, {}));
   t.same((await findHost(pool, 'a.example'))?.limits, {});
   t.equal(await setHostLimits(pool, 999, 1, {}), false);
+});
+
+t.test('A12: the lenient switch of a host is off until it is set', async (t) => {
+  const pool = await postgres.createPool(t);
+  const id = await addHost(pool, 'a.example');
+  t.equal((await findHost(pool, 'a.example'))?.isLenient, false);
+  t.ok(await setHostLenient(pool, id, true));
+  t.equal((await findHost(pool, 'a.example'))?.isLenient, true);
+  t.equal((await loadHosts(pool))[0]?.isLenient, true);
+  t.ok(await setHostLenient(pool, id, false));
+  t.equal((await findHost(pool, 'a.example'))?.isLenient, false);
+  t.equal(await setHostLenient(pool, 999, true), false);
 });
 
 t.test('the first cursor is stored once; an operator may reset it', async (t) => {

@@ -9,6 +9,7 @@ import {
   DID,
   judge,
   judgeParts,
+  lastResult,
   NOW_MS,
   ONE,
   PATH,
@@ -78,6 +79,29 @@ t.test('CH-5, H133, A14: known and without prevData', async (t) => {
   const isNode = ({ cid }: Block): boolean => cid !== ONE.parts.dataCid;
   const short: Changes = { blocks: (blocks) => blocks.filter(isNode) };
   t.equal(judge(LEGACY, short, { isStrict: false }), 'commit_block_missing', 'never on trust');
+});
+
+t.test('A12: what only lenience lets through is marked', async (t) => {
+  const isWaived = (case_: Scene, circumstances = {}): boolean => {
+    t.match(judge(case_, {}, { isStrict: false, ...circumstances }), /^pass/);
+    return lastResult().isWaived;
+  };
+  t.notOk(isWaived(ONE), 'right by any rule');
+  t.ok(isWaived(LEGACY), 'known, without prevData');
+  t.notOk(isWaived(LEGACY, { known: null }), 'not known');
+  const old = scene((repo) => [{ action: 'update', path: repo.paths[5] ?? '', record: post('x') }]);
+  const { prevData: _, ...rest } = old.parts;
+  const ops = rest.ops.map(({ prev: _, ...op }) => op);
+  const bare: Scene = { ...old, parts: { ...rest, ops } };
+  t.ok(isWaived(bare, { known: null }), 'without prev');
+  const { prevData: __, ...empty } = scene(() => []).parts;
+  t.ok(isWaived({ ...scene(() => []), parts: empty }), 'without operations');
+  t.notOk(isWaived(ONE), 'the next one starts anew');
+  const first = new SignedRepo({ did: DID, seed: 'first' });
+  const parts = first.commit([create(PATH)], { epochMs: NOW_MS });
+  const known = { rev: encodeTid(1, 0), dataCid: someCid('x'), commitCid: someCid('y') };
+  judgeParts(parts, { key: first.keypair, known, isStrict: false });
+  t.notOk(lastResult().isWaived, 'A47: a repo begun again needs no lenience');
 });
 
 t.test('H99, H100 without prevData: nothing is undone, the tree is still asked', async (t) => {
