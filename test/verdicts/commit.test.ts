@@ -1,0 +1,4 @@
+import { COMMIT } from './commit.cases.ts';
+import { runCases } from './run-cases.ts';
+
+await runCases('commit', COMMIT);

@@ -1,0 +1,4 @@
+import { runCases } from './run-cases.ts';
+import { TREE } from './tree.cases.ts';
+
+await runCases('tree', TREE);
