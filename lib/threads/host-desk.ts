@@ -112,7 +112,7 @@ export class HostDesk implements HostAdmin {
     });
   }
 
-  /** As above, for the switch of A12. Frames routed later are judged by it, earlier ones are not. */
+  /** As above, for the switch of A12: it holds for frames that are routed from now on. */
   changeLenient(hostname: string, isLenient: boolean): Promise<boolean> {
     return this.#change(hostname, async (row) => {
       await setHostLenient(this.#options.database, row.id, isLenient);
