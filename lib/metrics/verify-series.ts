@@ -40,6 +40,14 @@ export const VERIFY_SERIES = {
     VERIFY,
     'Commits accepted that change nothing in the tree.',
   ),
+  relay_verify_unsorted_events_total: counter(
+    VERIFY,
+    'Events accepted whose envelope had keys out of order; they go out in order (A25).',
+  ),
+  relay_verify_unlinked_blocks_total: counter(
+    VERIFY,
+    'Blocks of accepted events to which nothing in the event leads (CA-3).',
+  ),
   relay_verify_commit_seconds: histogram(VERIFY, SECONDS_TINY, 'Time to verify one commit.'),
   relay_verify_held_frames: gauge(VERIFY, 'Frames held until a key or an account row arrives.'),
   relay_verify_held_bytes: gauge(VERIFY, 'Bytes of held frames.'),

@@ -34,6 +34,8 @@ export class PartialTree {
   /** By block number: the load in which the block was used last. */
   #loadOfBlock = new Uint32Array(256);
   #loadNo = 0;
+  /** Blocks of this load that were used. */
+  #usedCount = 0;
   /** Leaf that the in-order walk passed last. */
   #lastLeaf = NONE;
 
@@ -73,7 +75,30 @@ export class PartialTree {
     return this.arena.nodeLayer[node] as number;
   }
 
+  /** Notes that a block is used that is no node: the commit, a record. */
+  useBlock(block: number): void {
+    if (block < 0 || this.#loadOfBlock[block] === this.#loadNo) return;
+    this.#loadOfBlock[block] = this.#loadNo;
+    this.#usedCount++;
+  }
+
+  /**
+   * Blocks to which nothing that was loaded leads, repeats of others included (CA-3). After the
+   * load and `useBlock` of what else was used, before any edit.
+   */
+  countUnlinked(): number {
+    const { arena } = this;
+    // Mostly all were used. Else a leaf may lead to a record that no operation names.
+    if (this.#usedCount === this.#car.blockCount) return 0;
+    for (let item = 0; item < arena.itemCount; item++) {
+      if (!arena.isLeaf(item)) continue;
+      this.useBlock(this.#car.find(arena.bytes, arena.itemCidAt[item] as number));
+    }
+    return this.#car.blockCount - this.#usedCount;
+  }
+
   #beginBlocks(): void {
+    this.#usedCount = 0;
     this.#loadNo = (this.#loadNo + 1) >>> 0;
     const isTooSmall = this.#car.blockCount > this.#loadOfBlock.length;
     if (isTooSmall || this.#loadNo === 0) {
@@ -86,7 +111,7 @@ export class PartialTree {
   #loadNode(block: number, layer: number): number {
     // A node twice would hold its keys twice; it is also how a small CAR claims 2^40 nodes (H112).
     if (this.#loadOfBlock[block] === this.#loadNo) return this.#refuse('commit_mst_bad');
-    this.#loadOfBlock[block] = this.#loadNo;
+    this.useBlock(block);
     const node = this.#readNode(block);
     if (node === NONE) return NONE;
     const isRoot = layer === LAYER_UNKNOWN;

@@ -269,13 +269,18 @@ export class Judge {
     if (this.marks.isDiscontinuous) metrics.add('relay_verify_discontinuous_commits_total');
     if (this.marks.isWaived) metrics.add('relay_verify_waived_commits_total');
     if (result.isNoChange) metrics.add('relay_verify_no_change_commits_total');
+    if (result.unlinkedBlocks > 0) {
+      metrics.add('relay_verify_unlinked_blocks_total', result.unlinkedBlocks);
+    }
   }
 
   #accept(frame: Buffer, overrides: Overrides): Outcome {
     const isTimeOurs = !this.view.isTimeValid;
     const changes = isTimeOurs ? { ...overrides, time: this.#nowText() } : overrides;
     const bad = normalizeFrame(frame, this.view, changes, this.normal);
-    return bad === undefined ? 'accepted' : this.#reject(bad);
+    if (bad !== undefined) return this.#reject(bad);
+    if (!this.view.isSorted) this.#options.metrics.add('relay_verify_unsorted_events_total');
+    return 'accepted';
   }
 }
 

@@ -33,6 +33,7 @@ export function verifyCommit(
   out.isDiscontinuous = isDiscontinuous(context.known, view.since, view.prevData);
   out.isWaived = proof.isWaived;
   out.isNoChange = false;
+  out.unlinkedBlocks = proof.unlinkedBlocks;
   return undefined;
 }
 

@@ -19,6 +19,7 @@ export class TreeProof {
   readonly #tree: PartialTree;
   readonly #inversion: Inversion;
   #isWaived = false;
+  #unlinkedBlocks = 0;
 
   /** Judges the commits that are opened in `signed`. */
   constructor(signed: SignedCommit) {
@@ -32,9 +33,15 @@ export class TreeProof {
     return this.#isWaived;
   }
 
+  /** Blocks to which nothing in the commit judged last leads. */
+  get unlinkedBlocks(): number {
+    return this.#unlinkedBlocks;
+  }
+
   verdict(buf: Buffer, view: EventView, context: VerifyContext): RejectCode | undefined {
     this.#isWaived = false;
-    if (view.opCount === 0) return this.#emptyVerdict(view, context);
+    this.#unlinkedBlocks = 0;
+    if (view.opCount === 0) return this.#emptyVerdict(buf, view, context);
     // Undoing needs `prev`; only the old protocol did without (H60).
     if (view.isOpPrevMissing && this.#refuses(context)) return 'commit_op_bad';
     const fault = this.#forwardVerdict(buf, view);
@@ -47,8 +54,9 @@ export class TreeProof {
   }
 
   /** A commit without operations: a new key, or the first of a repo. Needs no tree (H95, H96). */
-  #emptyVerdict(view: EventView, context: VerifyContext): RejectCode | undefined {
+  #emptyVerdict(buf: Buffer, view: EventView, context: VerifyContext): RejectCode | undefined {
     const dataCid = this.#signed.object.dataCid;
+    this.#unlinkedBlocks = this.#signed.countSpare(buf);
     if (view.hasPrevData) {
       return dataCid === view.prevData ? undefined : 'commit_inversion_failed';
     }
@@ -67,7 +75,11 @@ export class TreeProof {
     if (badTree !== undefined) return badTree;
     const badOp = this.#inversion.checkForward(view.ops, view.opCount);
     if (badOp !== undefined) return badOp;
-    return this.#recordsVerdict(buf, view);
+    const badRecord = this.#recordsVerdict(buf, view);
+    if (badRecord !== undefined) return badRecord;
+    this.#tree.useBlock(this.#signed.car.findRoot());
+    this.#unlinkedBlocks = this.#tree.countUnlinked();
+    return undefined;
   }
 
   #recordsVerdict(buf: Buffer, view: EventView): RejectCode | undefined {
@@ -78,6 +90,7 @@ export class TreeProof {
       const cidAt = arena.addText(op.cid);
       const fault = recordVerdict(this.#signed.car, buf, arena.bytes, cidAt);
       if (fault !== undefined) return fault;
+      this.#tree.useBlock(this.#signed.car.find(arena.bytes, cidAt));
     }
     return undefined;
   }

@@ -38,6 +38,8 @@ export class RepoResult {
   isWaived = false;
   /** A sync that repeats what was known (A18). */
   isNoChange = false;
+  /** Blocks to which nothing in the event leads (CA-3): hashed as all are, and passed on. */
+  unlinkedBlocks = 0;
 }
 
 export class SignedCommit {
@@ -56,6 +58,12 @@ export class SignedCommit {
     const isSigned = signatureVerdict(key, this.object.unsignedBytes(), this.object.signature);
     if (isSigned !== undefined) return isSigned;
     return this.car.isIntact() ? undefined : 'commit_block_hash_bad';
+  }
+
+  /** Blocks but for the commit and the root of its tree, where no tree is loaded. */
+  countSpare(buf: Buffer): number {
+    const isRootHere = this.car.find(buf, this.object.dataCidAt) >= 0;
+    return this.car.blockCount - (isRootHere ? 2 : 1);
   }
 
   #open(buf: Buffer, view: EventView, commitCid: Cid): RejectCode | undefined {

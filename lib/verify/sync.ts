@@ -38,5 +38,6 @@ export function verifySync(
   out.isNoChange = isNoChange(known, view.rev, commitCid);
   out.isDiscontinuous = false;
   out.isWaived = false;
+  out.unlinkedBlocks = signed.countSpare(buf);
   return undefined;
 }

@@ -11,7 +11,9 @@ import type { StatusVerdict } from '../../lib/shard/status-checks.ts';
 import { decodeEvent, EventView } from '../../lib/wire/event.ts';
 import { KIND_ACCOUNT, type Kind } from '../../lib/wire/kinds.ts';
 import { Peek, peek } from '../../lib/wire/peek.ts';
-import { accountFrame, identityFrame } from '../../scripts/fleet/event-frames.ts';
+import { accountFrame, commitFrame, identityFrame } from '../../scripts/fleet/event-frames.ts';
+import { cidOf } from '../../scripts/fleet/repo-tree.ts';
+import { encodeCar, encodePost } from '../../scripts/fleet/signed-repo.ts';
 import { ManualClock } from '../helpers/manual-clock.ts';
 import { Actor } from './actors.ts';
 import { HOST, START_MS } from './shard-world.ts';
@@ -125,18 +127,21 @@ const NEGATIVE: readonly (readonly [ResolveOutcome['kind'], string, string])[] =
   ['document_bad', 'identity_document_bad', 'identity_document_bad'],
 ];
 for (const [kind, code, ofIdentity] of NEGATIVE) {
-  t.test(`${kind}: rejected with its own reason, after it was asked about once more`, async (t) => {
-    const court = await new Court().know({
-      kind,
-      did: new Actor('alice').did,
-      why: 'not_object',
-    } as ResolveOutcome);
-    const { frame } = court.actor.make('commit');
-    t.same(court.rule(frame), ['hold_identity', 'forced']);
-    t.same(court.rule(frame, { isLast: true }), [code]);
-    const told = identityFrame({ did: court.actor.did }, STAMP);
-    t.same(court.rule(told, { arrivedMs: 0 }), [ofIdentity]);
-  });
+  t.test(
+    `HO-3: ${kind}: rejected with its own reason, after it was asked about once more`,
+    async (t) => {
+      const court = await new Court().know({
+        kind,
+        did: new Actor('alice').did,
+        why: 'not_object',
+      } as ResolveOutcome);
+      const { frame } = court.actor.make('commit');
+      t.same(court.rule(frame), ['hold_identity', 'forced']);
+      t.same(court.rule(frame, { isLast: true }), [code]);
+      const told = identityFrame({ did: court.actor.did }, STAMP);
+      t.same(court.rule(told, { arrivedMs: 0 }), [ofIdentity]);
+    },
+  );
 }
 
 t.test('HO-1, HO-4: another host is asked about once, then refused', async (t) => {
@@ -287,6 +292,40 @@ t.test('a document that is a day old is used, and looked up behind the event', a
   t.same(court.rule(court.actor.make('on').frame), ['hold_identity', 'normal']);
   t.same(court.rule(court.actor.make('on').frame, { isLast: true }), ['accepted']);
   t.equal(court.metrics.read('relay_identity_stale_uses_total'), 1);
+});
+
+t.test('ID-5: the #identity of an account that is inactive is passed on', async (t) => {
+  const court = await new Court().know(new Actor('alice').found());
+  t.same(court.rule(court.actor.make('off').frame), ['accepted']);
+  const { frame } = court.actor.make('identity');
+  t.same(court.rule(frame, { arrivedMs: 0 }), ['accepted']);
+  t.equal(court.account?.live.isUpstreamActive, false, 'and switches nothing on');
+});
+
+t.test('A25, H20: what came out of order goes out in order, and is counted', async (t) => {
+  const court = await new Court().know(new Actor('alice').found());
+  const { did } = court.actor;
+  const header = Buffer.from('a2626f7001617468', 'hex');
+  const name = Buffer.from('#account');
+  const right = accountFrame({ did, active: true }, STAMP);
+  // `op` before `t`: the same header, the longer key first.
+  const wrong = Buffer.concat([header, name, right.subarray(header.length + name.length)]);
+  t.equal(wrong.length, right.length);
+  t.same(court.rule(right), ['accepted']);
+  t.equal(court.metrics.read('relay_verify_unsorted_events_total'), 0);
+  t.same(court.rule(wrong), ['accepted']);
+  t.equal(court.metrics.read('relay_verify_unsorted_events_total'), 1);
+  t.same(court.judge.normal.bytes, right);
+});
+
+t.test('CA-3, H72: blocks that nothing leads to are counted', async (t) => {
+  const court = await new Court().know(new Actor('alice').found());
+  const parts = court.actor.repo.commit([], { epochMs: START_MS - 1000 });
+  const bytes = encodePost('nobody asked for it', STAMP.time);
+  const spare = encodeCar([], [{ cid: cidOf(bytes), bytes }]).subarray(encodeCar([], []).length);
+  const blocks = Buffer.concat([parts.blocks, spare]);
+  t.same(court.rule(commitFrame({ ...parts, blocks }, STAMP)), ['accepted']);
+  t.equal(court.metrics.read('relay_verify_unlinked_blocks_total'), 1);
 });
 
 t.test('a reject changes nothing', async (t) => {

@@ -28,6 +28,7 @@ import {
   ONE,
   PATH,
   post,
+  type Scene,
   scene,
 } from './forge.ts';
 
@@ -208,6 +209,29 @@ t.test(
     });
   },
 );
+
+t.test('CA-3, H72: blocks to which nothing leads are counted, and nothing else is', async (t) => {
+  const spare = ['a', 'b'].map((text): Block => ({ cid: cidOf(post(text)), bytes: post(text) }));
+  const countWith = (from: Scene, changes: Changes): number => {
+    t.equal(judge(from, changes), 'pass');
+    return lastResult().unlinkedBlocks;
+  };
+  t.equal(countWith(ONE, {}), 0);
+  t.equal(countWith(ONE, { blocks: (blocks) => [...blocks].reverse() }), 0);
+  t.equal(countWith(ONE, { blocks: (blocks) => [...spare, ...blocks] }), 2);
+  t.equal(countWith(ONE, { blocks: (blocks) => [...blocks, blocks[0] as Block] }), 1, 'a repeat');
+  const two = scene(() => [create(PATH, 'same'), create(`${PATH}x`, 'same')]);
+  t.equal(countWith(two, {}), 0, 'one record of two operations');
+  // Beside a new record, an old one that a leaf of the proof shows and no operation names.
+  const path = two.repo.paths[0] ?? '';
+  const shown = scene(() => [create(path.replace(/.$/, '~'))]);
+  const old = { cid: cidOf(post(path)), bytes: post(path) };
+  t.equal(countWith(shown, { blocks: (blocks) => [...blocks, old] }), 0, 'its leaf is shown');
+  const empty = scene(() => []);
+  t.equal(countWith(empty, {}), 0, 'the root of an empty commit');
+  t.equal(countWith(empty, { blocks: (blocks) => blocks.slice(0, 1) }), 0);
+  t.equal(countWith(empty, { blocks: (blocks) => [...blocks, ...spare] }), 2);
+});
 
 t.test('H70: a block under a CID of another form', async (t) => {
   const digest = someCid('x').slice(4);

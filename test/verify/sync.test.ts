@@ -118,5 +118,6 @@ t.test('CA-6: only the commit block is expected; what else is there does not mat
   const others = encodeCar([SYNC.commitCid], extra);
   const withOthers = Buffer.concat([others, commit]);
   t.equal(judgeSync({ ...SYNC, blocks: withOthers }, KEY), 'pass');
+  t.equal(lastResult().unlinkedBlocks, 1, 'CA-3: all but the commit and the root');
   t.equal(judgeSync({ ...SYNC, blocks: others }, KEY), 'commit_root_missing');
 });
