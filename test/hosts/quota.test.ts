@@ -60,7 +60,7 @@ function countIn(times: readonly number[], fromMs: number, toMs: number): number
   return times.filter((timeMs) => timeMs >= fromMs && timeMs < toMs).length;
 }
 
-t.test('G19: a flood is slowed to its rate, and nothing is ever refused', async (t) => {
+t.test('AC-14, G19: a flood is slowed to its rate, and nothing is ever refused', async (t) => {
   const quota = new HostQuota(limitsFor({ accountCount: 100, isTrusted: false }), SLOW_MS);
   const times = pump(quota, 2500, 100);
   t.ok(countIn(times, 0, SECOND_MS) <= 50, 'first second');

@@ -10,6 +10,7 @@ import {
   upsertAccounts,
 } from '../../lib/store/account-rows.ts';
 import { cidFromColumn, cidToColumn } from '../../lib/store/columns.ts';
+import { insertHost, setHostStatus } from '../../lib/store/host-rows.ts';
 import {
   type IdentityRow,
   markIdentitiesStale,
@@ -53,6 +54,22 @@ function identity(n: number, more: Partial<IdentityRow> = {}): IdentityRow {
     ...more,
   };
 }
+
+t.test('AC-7: a host that is offline or banned changes none of its accounts', async (t) => {
+  const pool = await postgres.createPool(t);
+  const { host } = await insertHost(pool, { hostname: 'pds.example', isInsecure: false });
+  const accounts = [account(1, 10), account(2, 11, { isUpstreamActive: false })].map((row) => {
+    return { ...row, hostId: host.id };
+  });
+  await upsertAccounts(pool, accounts);
+  const dids = accounts.map((row) => row.did);
+  const before = await loadAccounts(pool, dids);
+  t.equal(before.length, 2);
+  for (const status of ['offline', 'idle', 'throttled', 'banned', 'active'] as const) {
+    await setHostStatus(pool, host.id, status);
+    t.same(await loadAccounts(pool, dids), before, status);
+  }
+});
 
 t.test('a row comes back as it was written, joined with its identity in one query', async (t) => {
   const pool = await postgres.createPool(t);
