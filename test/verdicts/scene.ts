@@ -205,16 +205,22 @@ export class Scene {
   }
 
   /**
-   * Runs each input in a scene of its own. One verdict when all agree; else all of them, each with
-   * the names of its inputs: `DROP did_syntax_bad (a, b), PASS (c)`.
+   * Runs each input in a scene of its own, or so many of them in one, this scene being the first.
+   * One verdict when all agree; else all of them, each with the names of its inputs:
+   * `DROP did_syntax_bad (a, b), PASS (c)`.
    */
   async each<Input>(
     inputs: readonly Input[] | Readonly<Record<string, Input>>,
     run: (scene: Scene, input: Input) => Promise<string>,
+    perScene = 1,
   ): Promise<string> {
     const namesOf = new Map<string, string[]>();
+    let scene: Scene = this;
+    let count = 0;
     for (const [name, input] of Object.entries<Input>({ ...inputs })) {
-      const verdict = await run(await this.world.newScene(), input);
+      if (count > 0 && count % perScene === 0) scene = await this.world.newScene();
+      count += 1;
+      const verdict = await run(scene, input);
       const names = namesOf.get(verdict);
       if (names === undefined) namesOf.set(verdict, [name]);
       else names.push(name);

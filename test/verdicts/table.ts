@@ -10,6 +10,7 @@ import type { VerdictRow } from './case.ts';
 /** One per test file, named after it; in the order of the page. */
 export type Section =
   | 'transport'
+  | 'encoding'
   | 'sequence'
   | 'fields'
   | 'car'

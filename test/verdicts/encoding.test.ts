@@ -1,0 +1,4 @@
+import { ENCODING } from './encoding.cases.ts';
+import { runCases } from './run-cases.ts';
+
+await runCases('encoding', ENCODING);
