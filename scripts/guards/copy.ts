@@ -65,8 +65,9 @@ export class TreeCopy {
       child.once('close', (code) => resolve(code === 0));
     });
     const output = Buffer.concat(chunks).toString('utf8');
-    const failed = [...output.matchAll(/^ *not ok \d+ - (.*?)(?: # .*)?$/gm)];
-    return { isGreen, failed: failed.map(([, title = '']) => title.replaceAll('\\#', '#')), output };
+    const lines = output.matchAll(/^ *not ok \d+ - (.*?)(?: # .*)?$/gm);
+    const failed = [...lines].map(([, title = '']) => title.replaceAll('\\#', '#'));
+    return { isGreen, failed, output };
   }
 
   remove(): void {

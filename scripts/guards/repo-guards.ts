@@ -54,7 +54,7 @@ export const REPO_GUARDS: readonly Guard[] = [
   {
     ...TREE,
     name: 'layer of a key',
-    find: 'if (this.#heightOf(item) !== layer) return this.#fail();',
+    find: 'if (!this.#isOfHeight(item, layer)) return this.#fail();',
     replace: '',
     title: 'MS-5, step 3, H103',
   },
@@ -96,8 +96,8 @@ export const REPO_GUARDS: readonly Guard[] = [
   {
     ...TREE,
     name: 'memory of a tree',
-    find: "if (arena.bytesUsed + end - start > TREE_BYTES_MAX) return this.#refuse('commit_mst_limit');",
-    replace: '',
+    find: 'if (arena.bytesUsed + end - start > TREE_BYTES_MAX)',
+    replace: 'if (arena.bytesUsed < 0)',
     title: 'CB-11, LM-10: a small CAR',
   },
   {

@@ -68,8 +68,8 @@ export const VERIFY_GUARDS: readonly Guard[] = [
   {
     ...ORDER,
     name: 'rev not in the future',
-    find: "return tidMicros(rev) > (epochMs + revAheadMsMax) * 1000 ? 'commit_rev_future' : undefined;",
-    replace: 'return epochMs + revAheadMsMax > 0 ? undefined : undefined;',
+    find: 'return tidMicros(rev) > (epochMs + revAheadMsMax) * 1000 ?',
+    replace: 'return epochMs + revAheadMsMax < 0 ?',
     title: 'CH-2',
   },
   {
@@ -121,8 +121,8 @@ export const VERIFY_GUARDS: readonly Guard[] = [
   {
     ...PROOF,
     name: 'undone, it is prevData',
-    find: "return this.#inversion.rootCid() === view.prevData ? undefined : 'commit_inversion_failed';",
-    replace: 'return undefined;',
+    find: 'return this.#inversion.rootCid() === view.prevData ?',
+    replace: 'return view.hasPrevData ?',
     test: 'test/verify/tree.test.ts',
     title: 'step 9, H98',
   },
@@ -152,7 +152,7 @@ export const VERIFY_GUARDS: readonly Guard[] = [
   {
     ...JUDGE,
     name: 'inactive accounts write nothing',
-    find: "if (!account.live.isUpstreamActive) return this.#reject('account_inactive');",
+    find: "if (verdict === 'no') return this.#reject('account_inactive');",
     replace: '',
     title: 'AC-5, AC-10, AC-2',
   },
@@ -173,6 +173,7 @@ export const VERIFY_GUARDS: readonly Guard[] = [
   {
     ...JUDGE,
     name: 'a flood of #identity',
+    file: 'lib/shard/identity-gate.ts',
     find: 'return account.identityTokens <= 0;',
     replace: 'return false;',
     title: 'H152',
@@ -201,8 +202,8 @@ export const HOST_GUARDS: readonly Guard[] = [
     file: 'lib/upstream/poison.ts',
     find: ' && poison.connectionNo < connectionNo;',
     replace: ';',
-    test: 'test/upstream/faults.test.ts',
-    title: 'A42: only the same bytes',
+    test: 'test/upstream/poison.test.ts',
+    title: 'G12',
   },
   {
     name: 'host seqs go up',
