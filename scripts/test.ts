@@ -11,6 +11,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { installReal } from './real-packages.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -24,7 +25,8 @@ const ROOT = join(import.meta.dirname, '..');
 const BIN = join(ROOT, 'node_modules', '.bin');
 /** What tap runs; written by `tap build`, and by its install with the default plugins. */
 const TAP_BUILT = join(ROOT, 'node_modules/@tapjs/test/test-built/dist/esm/index.js');
-const REAL = join(ROOT, 'test', 'real');
+/** Tests that use the packages of test/real. */
+const REAL = /real|fuzz/;
 
 function run(command: string, args: readonly string[], cwd: string): void {
   // Children find the project's Node first. Without a terminal the progress line is left out.
@@ -44,13 +46,7 @@ function isTapBuilt(): boolean {
 }
 
 function isRealWanted(): boolean {
-  const isAsked = positionals.length === 0 || positionals.some((path) => path.includes('real'));
-  return isAsked && existsSync(join(REAL, 'package.json'));
-}
-
-/** npm writes this file last: a run that was interrupted does not count. */
-function isRealInstalled(): boolean {
-  return existsSync(join(REAL, 'node_modules', '.package-lock.json'));
+  return positionals.length === 0 || positionals.some((path) => REAL.test(path));
 }
 
 function tapArgs(): string[] {
@@ -70,9 +66,6 @@ function tapArgs(): string[] {
 const startMs = performance.now();
 // The first run after a change of plugins would still use the old ones, and fail.
 if (!isTapBuilt()) run('tap', ['build'], ROOT);
-if (isRealWanted() && !isRealInstalled()) {
-  console.log('test/real: installing the packages of the real PDS');
-  run('npm', ['ci', '--no-audit', '--no-fund'], REAL);
-}
+if (isRealWanted()) installReal(run);
 run('tap', tapArgs(), ROOT);
 console.log(`tests took ${Math.round((performance.now() - startMs) / 1000)} s`);
