@@ -5,7 +5,8 @@ const CAR = { file: 'lib/repo/car.ts', test: 'test/repo/car.test.ts' };
 const COMMIT = { file: 'lib/repo/commit.ts', test: 'test/repo/commit.test.ts' };
 const TREE = { file: 'lib/repo/mst.ts', test: 'test/repo/mst.test.ts' };
 const NODE = { file: 'lib/repo/mst-node.ts', test: 'test/repo/mst.test.ts' };
-const INVERT = { file: 'lib/repo/invert.ts', test: 'test/verify/tree.test.ts' };
+/** With `prevData` undoing notices it, too. */
+const INVERT = { file: 'lib/repo/invert.ts', test: 'test/verify/chain.test.ts' };
 const EDIT = { file: 'lib/repo/mst-edit.ts', test: 'test/repo/invert.test.ts' };
 
 export const REPO_GUARDS: readonly Guard[] = [
@@ -140,14 +141,14 @@ export const REPO_GUARDS: readonly Guard[] = [
     name: 'the tree shows the value of an operation',
     find: 'arena.cidAt(arena.itemCidAt[leaf] as number) === cid;',
     replace: 'cid !== undefined;',
-    title: 'step 4, H100',
+    title: 'step 4, H99, H100 without prevData',
   },
   {
     ...INVERT,
     name: 'a deleted key is absent',
     find: "if (action === 'delete') return leaf === NONE ? undefined : 'commit_op_mismatch';",
     replace: "if (action === 'delete') return undefined;",
-    title: 'step 4, H100',
+    title: 'step 4, H99, H100 without prevData',
   },
   {
     ...EDIT,

@@ -180,6 +180,7 @@ export const VERIFY_GUARDS: readonly Guard[] = [
   },
 ];
 
+/** Guards on what a host may do, and one on what consumers get. */
 export const HOST_GUARDS: readonly Guard[] = [
   {
     name: 'three strikes',
@@ -212,5 +213,13 @@ export const HOST_GUARDS: readonly Guard[] = [
     replace: 'if (this.#connectionSeq > 0) return false;',
     test: 'test/upstream/subscription.test.ts',
     title: 'SQ-11, H36',
+  },
+  {
+    name: 'a full gathering does not wait',
+    file: 'lib/broadcast/hub.ts',
+    find: 'if (newBytes >= this.#options.gatherBytes) return true;',
+    replace: '',
+    test: 'test/broadcast/streams.test.ts',
+    title: 'sends are gathered, but 64 KiB do not wait',
   },
 ];

@@ -104,18 +104,25 @@ t.test('A12: what only lenience lets through is marked', async (t) => {
   t.notOk(lastResult().isWaived, 'A47: a repo begun again needs no lenience');
 });
 
-t.test('H99, H100 without prevData: nothing is undone, the tree is still asked', async (t) => {
-  const [op] = LEGACY.parts.ops as [RepoOp];
-  const unknown = { known: null };
-  const record = { cid: cidOf(post('another')), bytes: post('another') };
-  const other: Changes = {
-    outer: { ops: [{ ...op, cid: record.cid }] },
-    blocks: (blocks) => [...blocks, record],
-  };
-  t.equal(judge(LEGACY, other, unknown), 'commit_op_mismatch', 'op.cid is another');
-  const gone: RepoOp = { action: 'delete', path: PATH, cid: null, prev: record.cid };
-  t.equal(judge(LEGACY, { outer: { ops: [gone] } }, unknown), 'commit_op_mismatch', 'still there');
-});
+t.test(
+  'step 4, H99, H100 without prevData: nothing is undone, the tree is still asked',
+  async (t) => {
+    const [op] = LEGACY.parts.ops as [RepoOp];
+    const unknown = { known: null };
+    const record = { cid: cidOf(post('another')), bytes: post('another') };
+    const other: Changes = {
+      outer: { ops: [{ ...op, cid: record.cid }] },
+      blocks: (blocks) => [...blocks, record],
+    };
+    t.equal(judge(LEGACY, other, unknown), 'commit_op_mismatch', 'op.cid is another');
+    const gone: RepoOp = { action: 'delete', path: PATH, cid: null, prev: record.cid };
+    t.equal(
+      judge(LEGACY, { outer: { ops: [gone] } }, unknown),
+      'commit_op_mismatch',
+      'still there',
+    );
+  },
+);
 
 t.test('H60: without prevData an update may lack prev, for a lenient relay only', async (t) => {
   const old = scene((repo) => [{ action: 'update', path: repo.paths[5] ?? '', record: post('x') }]);
