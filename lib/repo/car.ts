@@ -5,16 +5,20 @@
  *
  *   varint │ DRISL {roots, version: 1} │ ( varint │ CID 36 bytes │ data ) *
  *
- * Lookup is open addressing over the digest with a secret per process: neither the links of a
- * node nor its lookups make strings, and nobody can prepare digests that collide.
+ * Lookup is open addressing over the digest, for blocks that were hashed only: CIDs that merely
+ * claim to be digests could be made to collide, 10,000 of them all with each other. Of true ones
+ * nobody can prepare many, for there is a secret per process.
  * @thread any
  */
 import { hash, randomBytes } from 'node:crypto';
+import { assert } from '../base/assert.ts';
 import { latin1 } from '../base/bytes.ts';
 import type { RejectCode } from '../reject/codes.ts';
 import {
   BAD,
   CID_BYTES,
+  CODEC_DRISL,
+  CODEC_RAW,
   headArgument,
   headBytes,
   keyEnd,
@@ -26,7 +30,9 @@ import {
   scanItem,
   skipItem,
 } from '../wire/cbor.ts';
-import { CID_HEAD_DRISL, CID_HEAD_RAW, type Cid } from './cid.ts';
+import { startsWith } from '../wire/fields.ts';
+import { byteAt } from '../wire/utf8.ts';
+import type { Cid } from './cid.ts';
 
 /** Most blocks of one CAR; a longer one is abuse (H73, S36). */
 export const CAR_BLOCKS_MAX = 10_000;
@@ -36,11 +42,9 @@ const DIGEST_BYTES = 32;
 const BLOCKS_AT_START = 256;
 const NO_BLOCK = -1;
 
-const SECRETS = randomBytes(16);
+const SECRETS = randomBytes(8);
 const SECRET_0 = SECRETS.readInt32LE(0) | 1;
 const SECRET_1 = SECRETS.readInt32LE(4) | 1;
-const SECRET_2 = SECRETS.readInt32LE(8) | 1;
-const SECRET_3 = SECRETS.readInt32LE(12) | 1;
 
 export class CarIndex {
   #buf: Buffer = Buffer.alloc(0);
@@ -50,22 +54,25 @@ export class CarIndex {
   /** Block number by slot; a power of two and at least twice the blocks. */
   #slots = new Int32Array(2 * BLOCKS_AT_START);
   #slotMask = 0;
+  /** Every block was found to hash to its CID, and `find` can be asked. */
+  #isIndexed = false;
+  /** A block that was found to; NO_BLOCK for none. */
+  #intactBlock = NO_BLOCK;
   #rootCidAt = 0;
   /** Where #varint stopped. */
   #at = 0;
 
-  /** Indexes `buf[start, end)`. The buffer must stay as it is for as long as this is used. */
+  /** Reads `buf[start, end)`. The buffer must stay as it is for as long as this is used. */
   load(buf: Buffer, start: number, end: number): RejectCode | undefined {
     this.#buf = buf;
     this.#blockCount = 0;
+    this.#isIndexed = false;
+    this.#intactBlock = NO_BLOCK;
     const headerBytes = this.#varint(start, end);
     if (headerBytes <= 0 || headerBytes > end - this.#at) return 'commit_car_bad';
     const blocksStart = this.#at + headerBytes;
     if (!this.#readHeader(this.#at, blocksStart)) return 'commit_car_bad';
-    const fault = this.#readBlocks(blocksStart, end);
-    if (fault !== undefined) return fault;
-    this.#indexBlocks();
-    return undefined;
+    return this.#readBlocks(blocksStart, end);
   }
 
   get blockCount(): number {
@@ -77,13 +84,18 @@ export class CarIndex {
     return latin1(this.#buf, this.#rootCidAt, this.#rootCidAt + CID_BYTES);
   }
 
-  /** Number of the root block, or NO_BLOCK (-1). */
+  /** Number of the first block under the root CID, or NO_BLOCK (-1). Looks at each until then. */
   findRoot(): number {
-    return this.find(this.#buf, this.#rootCidAt);
+    for (let block = 0; block < this.#blockCount; block++) {
+      const cidAt = this.blockStart(block) - CID_BYTES;
+      if (isSameCid(this.#buf, cidAt, this.#buf, this.#rootCidAt)) return block;
+    }
+    return NO_BLOCK;
   }
 
-  /** Number of the block under the CID at `source[cidAt]`, or NO_BLOCK (-1). */
+  /** Number of the block under the CID at `source[cidAt]`, or NO_BLOCK (-1); after `isIntact`. */
   find(source: Uint8Array, cidAt: number): number {
+    assert(this.#isIndexed, 'a block looked up among CIDs that nobody has checked');
     for (let slot = slotOf(source, cidAt) & this.#slotMask; ; slot = (slot + 1) & this.#slotMask) {
       const block = this.#slots[slot] as number;
       if (block === NO_BLOCK) return NO_BLOCK;
@@ -104,14 +116,19 @@ export class CarIndex {
   isBlockIntact(block: number): boolean {
     const start = this.blockStart(block);
     const digest = hash('sha256', this.#buf.subarray(start, this.blockEnd(block)), 'latin1');
-    return digest === latin1(this.#buf, start - DIGEST_BYTES, start);
+    if (!isDigest(this.#buf, start - DIGEST_BYTES, digest)) return false;
+    this.#intactBlock = block;
+    return true;
   }
 
   /** Whether every block does, duplicates and unlinked ones included: we pass them all on. */
   isIntact(): boolean {
+    this.#clearSlots();
     for (let block = 0; block < this.#blockCount; block++) {
-      if (!this.isBlockIntact(block)) return false;
+      if (block !== this.#intactBlock && !this.isBlockIntact(block)) return false;
+      this.#indexBlock(block);
     }
+    this.#isIndexed = true;
     return true;
   }
 
@@ -121,7 +138,7 @@ export class CarIndex {
     let scale = 1;
     const last = Math.min(end, start + VARINT_BYTES_MAX);
     for (let at = start; at < last; at++) {
-      const byte = this.#buf.readUInt8(at);
+      const byte = byteAt(this.#buf, at);
       value += (byte & 0x7f) * scale;
       scale *= 128;
       if (byte >= 0x80) continue;
@@ -136,22 +153,22 @@ export class CarIndex {
   #readHeader(start: number, end: number): boolean {
     const buf = this.#buf;
     if (scanItem(buf, start, end, RULES_FRAME) !== end) return false;
-    if (buf.readUInt8(start) >> 5 !== MAJOR_MAP) return false;
+    if (byteAt(buf, start) >> 5 !== MAJOR_MAP) return false;
     let hasRoots = false;
     let hasVersion = false;
-    let at = start + headBytes(buf.readUInt8(start));
+    let at = start + headBytes(byteAt(buf, start));
     while (at < end) {
       const valueAt = keyEnd(buf, at, end);
       const valueEnd = skipItem(buf, valueAt, end);
       if (isKey(buf, at, valueAt, KEY_ROOTS)) hasRoots = this.#readRoots(valueAt, valueEnd);
-      if (isKey(buf, at, valueAt, KEY_VERSION)) hasVersion = buf.readUInt8(valueAt) === 1;
+      if (isKey(buf, at, valueAt, KEY_VERSION)) hasVersion = byteAt(buf, valueAt) === 1;
       at = valueEnd;
     }
     return hasRoots && hasVersion;
   }
 
   #readRoots(start: number, end: number): boolean {
-    const first = this.#buf.readUInt8(start);
+    const first = byteAt(this.#buf, start);
     if (first >> 5 !== MAJOR_ARRAY || headArgument(this.#buf, start, end) === 0) return false;
     let at = start + headBytes(first);
     this.#rootCidAt = at + LINK_BYTES - CID_BYTES;
@@ -167,8 +184,7 @@ export class CarIndex {
       const sectionBytes = this.#varint(at, end);
       const cidAt = this.#at;
       if (sectionBytes < CID_BYTES || sectionBytes > end - cidAt) return 'commit_car_bad';
-      const head = this.#buf.readUInt32BE(cidAt);
-      if (head !== CID_HEAD_DRISL && head !== CID_HEAD_RAW) return 'commit_block_cid_bad';
+      if (!isBlessed(this.#buf, cidAt)) return 'commit_block_cid_bad';
       if (this.#blockCount === CAR_BLOCKS_MAX) return 'commit_car_blocks_too_many';
       at = cidAt + sectionBytes;
       this.#addBlock(cidAt + CID_BYTES, at);
@@ -186,13 +202,12 @@ export class CarIndex {
     this.#blockEnd[block] = end;
   }
 
-  #indexBlocks(): void {
+  #clearSlots(): void {
     let slotCount = 64;
     while (slotCount < 2 * this.#blockCount) slotCount *= 2;
     if (slotCount > this.#slots.length) this.#slots = new Int32Array(slotCount);
     this.#slots.fill(NO_BLOCK, 0, slotCount);
     this.#slotMask = slotCount - 1;
-    for (let block = 0; block < this.#blockCount; block++) this.#indexBlock(block);
   }
 
   /** Of two blocks with the same CID the first is found. */
@@ -213,7 +228,7 @@ const KEY_ROOTS = Buffer.from('\x65roots', 'latin1');
 const KEY_VERSION = Buffer.from('\x67version', 'latin1');
 
 function isKey(buf: Buffer, at: number, end: number, key: Buffer): boolean {
-  return end - at === key.length && key.compare(buf, at, end) === 0;
+  return end - at === key.length && startsWith(buf, at, key);
 }
 
 function word(source: Uint8Array, at: number): number {
@@ -225,15 +240,23 @@ function word(source: Uint8Array, at: number): number {
   );
 }
 
-/** Multilinear hash of half the digest; its high bits are the good ones. */
+/** Multilinear hash of the digest's first words; its high bits are the good ones. */
 function slotOf(source: Uint8Array, cidAt: number): number {
   const at = cidAt + CID_BYTES - DIGEST_BYTES;
-  const sum =
-    Math.imul(word(source, at), SECRET_0) +
-    Math.imul(word(source, at + 4), SECRET_1) +
-    Math.imul(word(source, at + 8), SECRET_2) +
-    Math.imul(word(source, at + 12), SECRET_3);
+  const sum = Math.imul(word(source, at), SECRET_0) + Math.imul(word(source, at + 4), SECRET_1);
   return sum >>> 15;
+}
+
+/** Whether a CID of one of the two blessed forms begins at `at` (CD-1). */
+function isBlessed(buf: Uint8Array, at: number): boolean {
+  const codec = byteAt(buf, at + 1);
+  if (codec !== CODEC_DRISL && codec !== CODEC_RAW) return false;
+  return byteAt(buf, at) === 1 && byteAt(buf, at + 2) === 0x12 && byteAt(buf, at + 3) === 32;
+}
+
+function isDigest(buf: Uint8Array, at: number, digest: string): boolean {
+  for (let i = 0; i < DIGEST_BYTES; i++) if (buf[at + i] !== digest.charCodeAt(i)) return false;
+  return true;
 }
 
 function isSameCid(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number): boolean {

@@ -9,6 +9,7 @@ import { latin1 } from '../base/bytes.ts';
 import type { RejectCode } from '../reject/codes.ts';
 import {
   CID_BYTES,
+  CODEC_DRISL,
   headArgument,
   headBytes,
   keyEnd,
@@ -23,7 +24,8 @@ import {
   skipItem,
   writeHead,
 } from '../wire/cbor.ts';
-import { CID_HEAD_DRISL, type Cid } from './cid.ts';
+import { byteAt } from '../wire/utf8.ts';
+import type { Cid } from './cid.ts';
 
 const COMMIT_VERSION = 3;
 const UNSIGNED_BYTES_AT_START = 1024;
@@ -66,9 +68,9 @@ export class CommitObject {
     this.#end = end;
     // One strict scan of the whole block first: what follows only picks fields out (H75, H82).
     if (scanItem(buf, start, end, RULES_FRAME) !== end) return 'commit_object_bad';
-    if (buf.readUInt8(start) >> 5 !== MAJOR_MAP) return 'commit_object_bad';
+    if (byteAt(buf, start) >> 5 !== MAJOR_MAP) return 'commit_object_bad';
     let seen = 0;
-    for (let at = start + headBytes(buf.readUInt8(start)); at < end; ) {
+    for (let at = start + headBytes(byteAt(buf, start)); at < end; ) {
       const valueAt = keyEnd(buf, at, end);
       const valueEnd = skipItem(buf, valueAt, end);
       const bit = this.#readField(at, valueAt, valueEnd);
@@ -114,7 +116,7 @@ export class CommitObject {
     }
     const count = headArgument(this.#buf, this.#start, this.#end);
     let at = writeHead(this.#unsigned, 0, MAJOR_MAP, count - 1);
-    const bodyAt = this.#start + headBytes(this.#buf.readUInt8(this.#start));
+    const bodyAt = this.#start + headBytes(byteAt(this.#buf, this.#start));
     at += this.#buf.copy(this.#unsigned, at, bodyAt, this.#sigEntryAt);
     at += this.#buf.copy(this.#unsigned, at, this.#sigEnd, this.#end);
     return this.#unsigned.subarray(0, at);
@@ -123,7 +125,7 @@ export class CommitObject {
   /** Notes one entry; the bit of its field, 0 for an unknown one, negative where it is bad. */
   #readField(keyAt: number, at: number, end: number): number {
     const buf = this.#buf;
-    const first = buf.readUInt8(at);
+    const first = byteAt(buf, at);
     if (isKey(buf, keyAt, at, KEY_DID)) {
       this.#didAt = at + headBytes(first);
       this.#didEnd = end;
@@ -166,7 +168,6 @@ function isKey(buf: Buffer, at: number, end: number, key: Buffer): boolean {
 /** Links of a commit are strict: DRISL only (CD-4, H79). */
 function isDrislLink(buf: Buffer, at: number, end: number): boolean {
   return (
-    linkEnd(buf, at, end) === end &&
-    buf.readUInt32BE(at + LINK_BYTES - CID_BYTES) === CID_HEAD_DRISL
+    linkEnd(buf, at, end) === end && byteAt(buf, at + LINK_BYTES - CID_BYTES + 1) === CODEC_DRISL
   );
 }

@@ -37,11 +37,12 @@ export class HeightCheck {
   }
 
   /** Takes the key `bytes[at, at + length)`; false where it or one before has another height. */
-  add(bytes: Buffer, at: number, length: number, height: number): boolean {
+  add(bytes: DataView, at: number, length: number, height: number): boolean {
     // 32 zero bits are beyond what a lane tells.
     const isForLane = length <= LANE_BYTES_MAX && height < WORD_BITS / 2;
     if (lanes === undefined || !isForLane) {
-      return keyHeight(bytes.subarray(at, at + length)) === height;
+      const key = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
+      return keyHeight(key) === height;
     }
     const lane = this.#waiting++;
     lanes.set(lane, bytes, at, length);

@@ -38,6 +38,8 @@ const ROWS_KEPT_MAX = 65_536;
 export class MstArena {
   /** Blocks, keys and CIDs. Every `…At` below is an offset into it. */
   bytes = Buffer.allocUnsafeSlow(ARENA_BYTES_AT_START);
+  /** The same bytes: four at a time are one load here, and a call of a `read…` there. */
+  view = viewOf(this.bytes);
   bytesUsed = 0;
 
   nodeCount = 0;
@@ -64,6 +66,7 @@ export class MstArena {
     this.itemCount = 0;
     if (this.bytes.length > ARENA_BYTES_KEPT_MAX) {
       this.bytes = Buffer.allocUnsafeSlow(ARENA_BYTES_AT_START);
+      this.view = viewOf(this.bytes);
     }
     if (this.nodeFirst.length > ROWS_KEPT_MAX) this.#sizeNodes(ROWS_AT_START);
     if (this.itemNext.length > ROWS_KEPT_MAX) this.#sizeItems(ROWS_AT_START);
@@ -76,6 +79,7 @@ export class MstArena {
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.bytes.length * 2));
     this.bytes.copy(larger, 0, 0, this.bytesUsed);
     this.bytes = larger;
+    this.view = viewOf(larger);
   }
 
   /** Copies `source[from, to)` in and returns where it stands. */
@@ -156,8 +160,8 @@ export class MstArena {
   /** Puts the CID at `bytes[cidAt]` where that of the item stands: in its node's block, if any. */
   replaceCid(item: number, cidAt: number): void {
     const target = this.itemCidAt[item] as number;
-    const bytes = this.bytes;
-    for (let i = 0; i < CID_BYTES; i++) bytes[target + i] = bytes[cidAt + i] as number;
+    const view = this.view;
+    for (let i = 0; i < CID_BYTES; i += 4) view.setInt32(target + i, view.getInt32(cidAt + i));
   }
 
   cidAt(at: number): string {
@@ -166,11 +170,15 @@ export class MstArena {
 
   /** Negative, zero or positive: the key of a leaf against `bytes[keyAt, keyAt + keyBytes)`. */
   compareKey(leaf: number, keyAt: number, keyBytes: number): number {
-    const bytes = this.bytes;
+    const { bytes, view } = this;
     const leafAt = this.itemKeyAt[leaf] as number;
     const leafBytes = this.itemKeyBytes[leaf] as number;
     const shared = Math.min(leafBytes, keyBytes, COMPARED_HERE_BYTES_MAX);
-    for (let i = 0; i < shared; i++) {
+    let i = 0;
+    for (; i + 4 <= shared; i += 4) {
+      if (view.getInt32(leafAt + i) !== view.getInt32(keyAt + i)) break;
+    }
+    for (; i < shared; i++) {
       const order = (bytes[leafAt + i] as number) - (bytes[keyAt + i] as number);
       if (order !== 0) return order;
     }
@@ -214,6 +222,10 @@ export class MstArena {
     this.itemCidAt = resized(this.itemCidAt, rows);
     this.itemNode = resized(this.itemNode, rows);
   }
+}
+
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function resized(column: Int32Array<ArrayBuffer>, rows: number): Int32Array<ArrayBuffer> {

@@ -20,6 +20,7 @@ import {
   MAJOR_UINT,
   NULL_BYTE,
 } from '../wire/cbor.ts';
+import { byteAt } from '../wire/utf8.ts';
 import { CID_HEAD_DRISL, CID_HEAD_RAW } from './cid.ts';
 import { type MstArena, NONE } from './mst-arena.ts';
 import { BAD_KEY, keySlash, NO_SLASH } from './nsid.ts';
@@ -31,18 +32,23 @@ export const KEY_BYTES_MAX = 1024;
 
 /** A loop is faster than a native call up to here. */
 const COPIED_HERE_BYTES_MAX = 128;
+const WORD_BYTES = 4;
 
-/** Heads and keys as they stand on the wire: `a2 61 "e"`, `a4 61 "k"`, `61 "l"` and so on. */
-const NODE_MAP = 0xa2;
-const ENTRY_MAP = 0xa4;
-const KEY_E = 0x61_65;
-const KEY_K = 0x61_6b;
+/** What stands on the wire before a node's entries, `a2 61 "e"`, and before those of an entry. */
+const NODE_START = 0xa2_61_65;
+const ENTRY_START = 0xa4_61_6b;
+const START_BYTES = 3;
 const KEY_L = 0x61_6c;
 const KEY_P = 0x61_70;
 const KEY_T = 0x61_74;
 const KEY_V = 0x61_76;
+const KEY_BYTES = 2;
 /** Tag 42 and the head of 37 bytes; a zero byte and the CID follow. */
 const LINK_HEAD = 0xd8_2a_58_25;
+/** The shortest node, an entry as short, and what follows its suffix: `p`, `t` null, `v`. */
+const NODE_BYTES_MIN = START_BYTES + 1 + KEY_BYTES + 1;
+const AFTER_SUFFIX_BYTES_MIN = 3 * KEY_BYTES + 2 + LINK_BYTES;
+const ENTRY_BYTES_MIN = START_BYTES + 2 + AFTER_SUFFIX_BYTES_MIN;
 /** Neither a link nor null. */
 const NO_LINK = -2;
 
@@ -64,42 +70,59 @@ export class NodeReader {
    * `node`. Links are left as stubs.
    */
   read(node: number, cidAt: number, end: number): RejectCode | undefined {
-    this.#at = cidAt + CID_BYTES;
-    this.#end = end;
-    this.#leaf = NONE;
-    if (!this.#takeByte(NODE_MAP) || !this.#takeKey(KEY_E)) return 'commit_mst_bad';
-    const count = this.#takeHead(MAJOR_ARRAY);
+    const arena = this.#arena;
+    const start = cidAt + CID_BYTES;
+    const countAt = start + START_BYTES;
+    if (start + NODE_BYTES_MIN > end || startAt(arena.view, start) !== NODE_START) {
+      return 'commit_mst_bad';
+    }
+    const count = argumentAt(arena.bytes, countAt, end, MAJOR_ARRAY);
     if (count < 0) return 'commit_mst_bad';
     if (count > NODE_ENTRIES_MAX) return 'commit_mst_limit';
+    // Whole keys are written behind the block, a word at a time.
+    arena.reserve(count * KEY_BYTES_MAX + WORD_BYTES);
+    this.#at = countAt + headBytes(byteAt(arena.bytes, countAt));
+    this.#end = end;
+    this.#leaf = NONE;
     // Items are linked behind a placeholder for `l`, which stands after the entries on the wire.
-    const left = this.#arena.addChild(NONE, NONE);
+    const left = arena.addChild(NONE, NONE);
     let last = left;
     for (let entry = 0; entry < count; entry++) {
       last = this.#readEntry(last);
       if (last === NONE) return 'commit_mst_bad';
     }
-    const leftAt = this.#takeKey(KEY_L) ? this.#takeLink(false) : NO_LINK;
-    if (leftAt === NO_LINK || this.#at !== this.#end) return 'commit_mst_bad';
-    this.#arena.itemCidAt[left] = leftAt;
-    const first = leftAt === NONE ? (this.#arena.itemNext[left] as number) : left;
-    this.#arena.nodeFirst[node] = first;
+    const leftAt = linkAfter(arena.view, this.#at, KEY_L, end, false);
+    const nodeEnd = leftAt === NONE ? this.#at + KEY_BYTES + 1 : leftAt + CID_BYTES;
+    if (leftAt === NO_LINK || nodeEnd !== end) return 'commit_mst_bad';
+    arena.itemCidAt[left] = leftAt;
+    arena.nodeFirst[node] = leftAt === NONE ? (arena.itemNext[left] as number) : left;
     return undefined;
   }
 
   /** Reads one entry behind `previous`: a leaf and, where `t` is a link, a child. Its last item. */
   #readEntry(previous: number): number {
     const arena = this.#arena;
-    if (!this.#takeByte(ENTRY_MAP) || !this.#takeKey(KEY_K)) return NONE;
-    const suffixBytes = this.#takeHead(MAJOR_BYTES);
-    const suffixAt = this.#at;
-    if (suffixBytes < 0 || suffixBytes > KEY_BYTES_MAX) return NONE;
-    this.#at += suffixBytes;
-    const prefixBytes = this.#takeKey(KEY_P) ? this.#takeHead(MAJOR_UINT) : -1;
-    const childAt = this.#takeKey(KEY_T) ? this.#takeLink(false) : NO_LINK;
-    const valueAt = this.#takeKey(KEY_V) ? this.#takeLink(true) : NO_LINK;
-    if (prefixBytes < 0 || childAt === NO_LINK || valueAt < 0) return NONE;
+    const { bytes, view } = arena;
+    const end = this.#end;
+    const start = this.#at;
+    if (start + ENTRY_BYTES_MIN > end || startAt(view, start) !== ENTRY_START) return NONE;
+    const headAt = start + START_BYTES;
+    const suffixBytes = argumentAt(bytes, headAt, end, MAJOR_BYTES);
+    if (suffixBytes <= 0 || suffixBytes > KEY_BYTES_MAX) return NONE;
+    const suffixAt = headAt + headBytes(byteAt(bytes, headAt));
+    const suffixEnd = suffixAt + suffixBytes;
+    if (suffixEnd + AFTER_SUFFIX_BYTES_MIN > end || view.getUint16(suffixEnd) !== KEY_P)
+      return NONE;
+    const prefixAt = suffixEnd + KEY_BYTES;
+    const prefixBytes = argumentAt(bytes, prefixAt, end, MAJOR_UINT);
+    const childKeyAt = prefixAt + headBytes(byteAt(bytes, prefixAt));
+    const childAt = linkAfter(view, childKeyAt, KEY_T, end, false);
+    const valueKeyAt = childAt === NONE ? childKeyAt + KEY_BYTES + 1 : childAt + CID_BYTES;
+    const valueAt = childAt === NO_LINK ? NO_LINK : linkAfter(view, valueKeyAt, KEY_V, end, true);
+    if (prefixBytes < 0 || valueAt < 0) return NONE;
     if (!this.#isKeyNext(prefixBytes, suffixAt, suffixBytes)) return NONE;
-    const keyAt = this.#wholeKey(prefixBytes, suffixAt, suffixBytes);
+    const keyAt = prefixBytes === 0 ? suffixAt : this.#wholeKey(prefixBytes, suffixAt, suffixBytes);
+    this.#at = valueAt + CID_BYTES;
     this.#leaf = arena.addLeaf(keyAt, prefixBytes + suffixBytes, valueAt);
     arena.itemNext[previous] = this.#leaf;
     if (childAt === NONE) return this.#leaf;
@@ -115,7 +138,7 @@ export class NodeReader {
    */
   #isKeyNext(prefixBytes: number, suffixAt: number, suffixBytes: number): boolean {
     const arena = this.#arena;
-    if (suffixBytes === 0 || prefixBytes + suffixBytes > KEY_BYTES_MAX) return false;
+    if (prefixBytes + suffixBytes > KEY_BYTES_MAX) return false;
     if (this.#leaf === NONE) {
       if (prefixBytes !== 0) return false;
       this.#slash = KEY_BYTES_MAX;
@@ -125,9 +148,7 @@ export class NodeReader {
       if (prefixBytes > leafBytes) return false;
       const isLonger = prefixBytes === leafBytes;
       const bytes = arena.bytes;
-      if (!isLonger && (bytes[suffixAt] as number) <= (bytes[leafAt + prefixBytes] as number)) {
-        return false;
-      }
+      if (!isLonger && byteAt(bytes, suffixAt) <= byteAt(bytes, leafAt + prefixBytes)) return false;
     }
     const slashAt = keySlash(arena.bytes, suffixAt, suffixAt + suffixBytes);
     if (this.#slash < prefixBytes) return slashAt === NO_SLASH;
@@ -136,60 +157,55 @@ export class NodeReader {
     return this.#slash > 0 && slashAt + 1 < suffixAt + suffixBytes;
   }
 
-  /** Where the whole key stands: in the block itself, or put together behind it. */
+  /** Puts a key together behind the block, where `read` has made room. */
   #wholeKey(prefixBytes: number, suffixAt: number, suffixBytes: number): number {
-    if (prefixBytes === 0) return suffixAt;
     const arena = this.#arena;
-    arena.reserve(prefixBytes + suffixBytes);
-    const bytes = arena.bytes;
+    const { bytes, view } = arena;
     const keyAt = arena.bytesUsed;
     const leafAt = arena.itemKeyAt[this.#leaf] as number;
     if (prefixBytes > COPIED_HERE_BYTES_MAX) {
       bytes.copyWithin(keyAt, leafAt, leafAt + prefixBytes);
     } else {
-      for (let i = 0; i < prefixBytes; i++) bytes[keyAt + i] = bytes[leafAt + i] as number;
+      // Up to three bytes too many: the suffix, and then the next key, are written over them.
+      for (let i = 0; i < prefixBytes; i += WORD_BYTES) {
+        view.setInt32(keyAt + i, view.getInt32(leafAt + i));
+      }
     }
     const tailAt = keyAt + prefixBytes;
-    for (let i = 0; i < suffixBytes; i++) bytes[tailAt + i] = bytes[suffixAt + i] as number;
+    for (let i = 0; i < suffixBytes; i += WORD_BYTES) {
+      view.setInt32(tailAt + i, view.getInt32(suffixAt + i));
+    }
     arena.bytesUsed = tailAt + suffixBytes;
     return keyAt;
   }
+}
 
-  #takeByte(byte: number): boolean {
-    if (this.#at >= this.#end || this.#arena.bytes[this.#at] !== byte) return false;
-    this.#at += 1;
-    return true;
-  }
+/** The three bytes at `at`, where at least four are left. */
+function startAt(view: DataView, at: number): number {
+  return view.getInt32(at) >>> 8;
+}
 
-  #takeKey(key: number): boolean {
-    const at = this.#at;
-    if (at + 2 > this.#end || this.#arena.bytes.readUInt16BE(at) !== key) return false;
-    this.#at = at + 2;
-    return true;
-  }
+/** The argument of the head of that major type at `at` (`at` < `end`), or a negative number. */
+function argumentAt(bytes: Uint8Array, at: number, end: number, major: number): number {
+  return byteAt(bytes, at) >> 5 === major ? headArgument(bytes, at, end) : -1;
+}
 
-  /** The argument of a head of that major type, or a negative number. */
-  #takeHead(major: number): number {
-    if (this.#at >= this.#end) return -1;
-    const first = this.#arena.bytes[this.#at] as number;
-    if (first >> 5 !== major) return -1;
-    const argument = headArgument(this.#arena.bytes, this.#at, this.#end);
-    this.#at += headBytes(first);
-    return argument;
+/** Where the CID of the link behind a key stands; NONE for null, NO_LINK for anything else. */
+function linkAfter(
+  view: DataView,
+  keyAt: number,
+  key: number,
+  end: number,
+  isValue: boolean,
+): number {
+  const at = keyAt + KEY_BYTES;
+  if (at >= end || view.getUint16(keyAt) !== key) return NO_LINK;
+  if (view.getUint8(at) === NULL_BYTE) return isValue ? NO_LINK : NONE;
+  if (at + LINK_BYTES > end || view.getUint32(at) !== LINK_HEAD || view.getUint8(at + 4) !== 0) {
+    return NO_LINK;
   }
-
-  /** Where the CID of a link stands; NONE for null. */
-  #takeLink(isRawAllowed: boolean): number {
-    if (this.#takeByte(NULL_BYTE)) return NONE;
-    const bytes = this.#arena.bytes;
-    const at = this.#at;
-    if (at + LINK_BYTES > this.#end) return NO_LINK;
-    if (bytes.readUInt32BE(at) !== LINK_HEAD || bytes[at + 4] !== 0) return NO_LINK;
-    const cidAt = at + LINK_BYTES - CID_BYTES;
-    const head = bytes.readUInt32BE(cidAt);
-    // Links between nodes are strict; records may be raw too (CD-4, A36, H116).
-    if (head !== CID_HEAD_DRISL && !(isRawAllowed && head === CID_HEAD_RAW)) return NO_LINK;
-    this.#at = at + LINK_BYTES;
-    return cidAt;
-  }
+  const cidAt = at + LINK_BYTES - CID_BYTES;
+  const head = view.getInt32(cidAt);
+  // Links between nodes are strict; records may be raw too (CD-4, A36, H116).
+  return head === CID_HEAD_DRISL || (isValue && head === CID_HEAD_RAW) ? cidAt : NO_LINK;
 }

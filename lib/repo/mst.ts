@@ -180,7 +180,7 @@ export class PartialTree {
   #isOfHeight(leaf: number, layer: number): boolean {
     const arena = this.arena;
     const keyAt = arena.itemKeyAt[leaf] as number;
-    return this.#heights.add(arena.bytes, keyAt, arena.itemKeyBytes[leaf] as number, layer);
+    return this.#heights.add(arena.view, keyAt, arena.itemKeyBytes[leaf] as number, layer);
   }
 
   #heightOf(leaf: number): number {

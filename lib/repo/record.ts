@@ -6,6 +6,7 @@
  * @thread any
  */
 import { MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_TAG, MAJOR_TEXT } from '../wire/cbor.ts';
+import { byteAt } from '../wire/utf8.ts';
 
 /** Whether `buf[start, end)` is exactly one well-formed item. */
 export function isRecordCbor(buf: Buffer, start: number, end: number): boolean {
@@ -14,7 +15,7 @@ export function isRecordCbor(buf: Buffer, start: number, end: number): boolean {
   let pending = 1;
   while (pending > 0) {
     if (pending > end - at) return false;
-    const first = buf.readUInt8(at);
+    const first = byteAt(buf, at);
     const info = first & 31;
     // 28 … 30 are reserved, 31 is an indefinite length or its end.
     if (info > 27) return false;
@@ -35,6 +36,7 @@ export function isRecordCbor(buf: Buffer, start: number, end: number): boolean {
 }
 
 function argumentAt(buf: Buffer, at: number, bytes: number): number {
-  if (bytes < 8) return buf.readUIntBE(at, bytes);
-  return buf.readUInt32BE(at) * 2 ** 32 + buf.readUInt32BE(at + 4);
+  let argument = 0;
+  for (let i = 0; i < bytes; i++) argument = argument * 256 + byteAt(buf, at + i);
+  return argument;
 }

@@ -42,20 +42,17 @@ export class Sha256Lanes {
   }
 
   /** Puts the message `bytes[at, at + length)`, at most LANE_BYTES_MAX long, into a lane. */
-  set(lane: number, bytes: Uint8Array, at: number, length: number): void {
+  set(lane: number, bytes: DataView, at: number, length: number): void {
     const words = this.#words;
     const tailAt = at + (length & ~3);
     let index = lane;
     for (let i = at; i < tailAt; i += 4) {
-      const high = ((bytes[i] as number) << 24) | ((bytes[i + 1] as number) << 16);
-      words[index] = high | ((bytes[i + 2] as number) << 8) | (bytes[i + 3] as number);
+      words[index] = bytes.getInt32(i);
       index += LANES;
     }
     // Padding: a one bit behind the message, zeros, its length in bits in the last word.
     let tail = 0x80_00_00_00;
-    for (let i = at + length - 1; i >= tailAt; i--) {
-      tail = (tail >>> 8) | ((bytes[i] as number) << 24);
-    }
+    for (let i = at + length - 1; i >= tailAt; i--) tail = (tail >>> 8) | (bytes.getUint8(i) << 24);
     words[index] = tail;
     for (index += LANES; index < DIGEST_AT - LANES; index += LANES) words[index] = 0;
     words[DIGEST_AT - LANES + lane] = 8 * length;
@@ -74,8 +71,9 @@ export class Sha256Lanes {
   /** Whether every lane agrees with node:crypto on messages of every length. */
   #isRight(): boolean {
     const message = Buffer.from(Array.from({ length: LANE_BYTES_MAX + LANES }, (_, i) => i * 37));
+    const view = new DataView(message.buffer, message.byteOffset, message.length);
     for (let length = 0; length <= LANE_BYTES_MAX; length++) {
-      for (let lane = 0; lane < LANES; lane++) this.set(lane, message, lane, length);
+      for (let lane = 0; lane < LANES; lane++) this.set(lane, view, lane, length);
       this.run();
       for (let lane = 0; lane < LANES; lane++) {
         const digest = hash('sha256', message.subarray(lane, lane + length), 'buffer');

@@ -6,10 +6,9 @@
  */
 import type { RejectCode } from '../reject/codes.ts';
 import type { CarIndex } from '../repo/car.ts';
-import { CID_HEAD_DRISL } from '../repo/cid.ts';
 import { isRepoPath } from '../repo/nsid.ts';
 import { isRecordCbor } from '../repo/record.ts';
-import { CID_BYTES } from '../wire/cbor.ts';
+import { CID_BYTES, CODEC_DRISL } from '../wire/cbor.ts';
 import type { OpView } from '../wire/ops.ts';
 
 /** Largest record block (LM-4: one million, no mebibyte). */
@@ -39,6 +38,6 @@ export function recordVerdict(
   const end = car.blockEnd(block);
   if (end - start > RECORD_BYTES_MAX) return 'commit_record_too_large';
   // A raw block has no encoding that could be wrong.
-  if (buf.readUInt32BE(start - CID_BYTES) !== CID_HEAD_DRISL) return undefined;
+  if (buf[start - CID_BYTES + 1] !== CODEC_DRISL) return undefined;
   return isRecordCbor(buf, start, end) ? undefined : 'commit_record_bad';
 }

@@ -348,6 +348,7 @@ t.test('H112: 40 nodes each linking the next one twice, in linear time', async (
   const tree = new PartialTree(car);
   const bytes = encodeCar([below.cid], blocks);
   t.equal(car.load(bytes, 0, bytes.length), undefined);
+  t.ok(car.isIntact());
   t.equal(tree.load(bytes, bytes.indexOf(below.cid, 0, 'latin1')), 'commit_mst_bad');
   t.ok(tree.arena.nodeCount <= blocks.length, `${tree.arena.nodeCount} nodes read`);
 });
@@ -485,6 +486,7 @@ t.test('deps §5: a used tree forgets the one before', async (t) => {
   for (const root of [big, nodeBlock(EMPTY_TREE), big]) {
     const bytes = encodeCar([root.cid], [root]);
     t.equal(car.load(bytes, 0, bytes.length), undefined);
+    t.ok(car.isIntact());
     t.equal(tree.load(bytes, bytes.indexOf(root.cid, 0, 'latin1')), undefined);
     t.equal(tree.arena.nodeCount, 1);
   }
