@@ -20,7 +20,7 @@ export const REPO_GUARDS: readonly Guard[] = [
   {
     ...CAR,
     name: 'blocks under blessed CIDs',
-    find: "if (head !== CID_HEAD_DRISL && head !== CID_HEAD_RAW) return 'commit_block_cid_bad';",
+    find: "if (!isBlessed(this.#buf, cidAt)) return 'commit_block_cid_bad';",
     replace: '',
     title: 'CD-1, H70',
   },
@@ -30,6 +30,13 @@ export const REPO_GUARDS: readonly Guard[] = [
     find: "if (this.#blockCount === CAR_BLOCKS_MAX) return 'commit_car_blocks_too_many';",
     replace: '',
     title: 'CA-3, CB-11, H73',
+  },
+  {
+    ...CAR,
+    name: 'no look-up among false CIDs',
+    find: "assert(this.#isIndexed, 'a block looked up among CIDs that nobody has checked');",
+    replace: '',
+    title: 'H73: false CIDs',
   },
   {
     ...COMMIT,
@@ -111,15 +118,15 @@ export const REPO_GUARDS: readonly Guard[] = [
   {
     ...NODE,
     name: 'longest prefix, keys in order',
-    find: '<= (bytes[leafAt + prefixBytes] as number)) {',
-    replace: '< 0) {',
+    find: '<= byteAt(bytes, leafAt + prefixBytes)) return false;',
+    replace: '< 0) return false;',
     title: 'MS-3, H109',
   },
   {
     ...NODE,
     name: 'no key twice in a node',
-    find: 'if (suffixBytes === 0 || prefixBytes + suffixBytes > KEY_BYTES_MAX) return false;',
-    replace: 'if (prefixBytes + suffixBytes > KEY_BYTES_MAX) return false;',
+    find: 'if (suffixBytes <= 0 || suffixBytes > KEY_BYTES_MAX) return NONE;',
+    replace: 'if (suffixBytes < 0 || suffixBytes > KEY_BYTES_MAX) return NONE;',
     title: 'MS-4, H105',
   },
   {
@@ -132,8 +139,8 @@ export const REPO_GUARDS: readonly Guard[] = [
   {
     ...NODE,
     name: 'links between nodes are strict',
-    find: '&& !(isRawAllowed && head === CID_HEAD_RAW)) return NO_LINK;',
-    replace: '&& head !== CID_HEAD_RAW) return NO_LINK;',
+    find: '(isValue && head === CID_HEAD_RAW) ? cidAt : NO_LINK;',
+    replace: 'head === CID_HEAD_RAW ? cidAt : NO_LINK;',
     title: 'CD-4, CD-5, H116',
   },
   {
