@@ -112,7 +112,8 @@ export function coverKey(node: TreeNode, key: string, into: Set<TreeNode>): void
 /** Moves the nodes that no earlier call has seen, from the root down, into a set. */
 export function takeNewNodes(node: TreeNode, into: Set<TreeNode>): void {
   if (node.isPublished) return;
-  node.isPublished = true;
+  // All repos without records share one root: that one has sent it says nothing of the others.
+  node.isPublished = node.items.length > 0;
   into.add(node);
   for (const item of node.items) if (item instanceof TreeNode) takeNewNodes(item, into);
 }
