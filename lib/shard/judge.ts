@@ -14,6 +14,7 @@ import { SECOND_MS } from '../base/units.ts';
 import type { IdentityRecord } from '../identity/cache.ts';
 import type { RejectCode } from '../reject/codes.ts';
 import { didVerdict } from '../repo/did.ts';
+import { type Control, decodeControl } from '../ring/control-record.ts';
 import type { IngestRecord } from '../ring/ingest-record.ts';
 import { verifyCommit } from '../verify/commit.ts';
 import { RepoResult, type VerifyContext } from '../verify/signed.ts';
@@ -27,7 +28,8 @@ import { IdentityGate, type IdentityGateOptions } from './identity-gate.ts';
 import { OwnEvent } from './own-event.ts';
 import type { StatusVerdict } from './status-checks.ts';
 
-export type Outcome = 'accepted' | 'rejected' | 'hold_state' | 'hold_identity';
+/** `decided`: an operator's decision was carried out, or held already. */
+export type Outcome = 'accepted' | 'rejected' | 'hold_state' | 'hold_identity' | 'decided';
 
 export type JudgeOptions = IdentityGateOptions & {
   isInsecureAllowed: boolean;
@@ -55,6 +57,7 @@ export class Judge {
   readonly #options: JudgeOptions;
   readonly #gate: IdentityGate;
   readonly #result = new RepoResult();
+  #control: Control = { did: '', localStatus: null };
 
   constructor(options: JudgeOptions) {
     this.#options = options;
@@ -103,6 +106,33 @@ export class Judge {
       default:
         return this.#judgeRepo(frame, record, account, identity, isLastChance);
     }
+  }
+
+  /** Reads a decision and names its DID, as `decode` does for a frame. */
+  decodeControl(payload: Buffer): void {
+    this.account = undefined;
+    this.own.clear();
+    this.statusCode = 0;
+    this.#clearMarks();
+    this.#control = decodeControl(payload);
+    this.view.did = this.#control.did;
+  }
+
+  /**
+   * Carries out the decision that `decodeControl` has just read: our own status of the account, told
+   * to the network by an #account of ours with what then holds (AC-6). Not for an account that was
+   * never shown, and nothing where it holds already.
+   */
+  decide(): Outcome {
+    const { did, localStatus } = this.#control;
+    const account = this.#options.findAccount(did);
+    if (account === undefined) return 'hold_state';
+    this.account = account;
+    const { live } = account;
+    if (isUnclaimed(account) || live.localStatus === localStatus) return 'decided';
+    live.localStatus = localStatus;
+    this.own.set(account, live, 'decided', this.#nowText());
+    return 'decided';
   }
 
   /** AC-8, H147: a DID that is gone means `deleted`; said once, of an account that was shown. */

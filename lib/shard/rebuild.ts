@@ -19,6 +19,7 @@ import { markChanged } from '../identity/cache.ts';
 import type { LogRecord, RecordSource } from '../log/records.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { RingConsumer } from '../ring/consumer.ts';
+import { decodeControl, KIND_CONTROL } from '../ring/control-record.ts';
 import type { HeldArena } from '../ring/held-arena.ts';
 import { INGEST_NO, IngestRecord } from '../ring/ingest-record.ts';
 import { type CommitReader, CommitView } from '../shared/commit-cell.ts';
@@ -197,7 +198,11 @@ function adoptHeld(parts: RebuildParts, answered: ReadonlySet<number>): readonly
     record.read(arena.bytes, start, arena.recordBytes(entry));
     const frame = arena.bytes.subarray(record.frameStart, record.frameEnd);
     if (answered.has(record.ingestNo)) finished.push(entry);
-    else waiting.push({ did: replayer.didOf(frame, record.kind as Kind), entry });
+    else {
+      const isControl = record.kind === KIND_CONTROL;
+      const did = isControl ? decodeControl(frame).did : replayer.didOf(frame, record.kind as Kind);
+      waiting.push({ did, entry });
+    }
   });
   for (const entry of finished) arena.finish(entry);
   arena.trim();

@@ -6,6 +6,7 @@
 
 import type { MetricWriter } from '../metrics/slots.ts';
 import { RingConsumer } from '../ring/consumer.ts';
+import { type Control, encodeControl, KIND_CONTROL } from '../ring/control-record.ts';
 import { type IngestMeta, ingestRecordBytes, writeIngestHeader } from '../ring/ingest-record.ts';
 import { RingProducer } from '../ring/producer.ts';
 import { type Report, readReport } from '../ring/report-record.ts';
@@ -81,6 +82,12 @@ export class Router {
     return true;
   }
 
+  /** An operator's decision, ordered with the account's frames; false when the ring is full. */
+  offerControl(control: Control, arrivalMs: number): boolean {
+    const { bytes, didStart } = encodeControl(control);
+    return this.offer(bytes, controlMeta(didStart, bytes.length, arrivalMs));
+  }
+
   /** Whether every ring is at least half empty: paused sockets may go on. */
   isHalfEmpty(): boolean {
     return this.#lanes.every((lane) => lane.ring.freeBytes() * 2 >= lane.ring.capacityBytes);
@@ -96,6 +103,12 @@ export class Router {
   lastNo(shard: number): number {
     return this.#lanes[shard]?.lastNo ?? 0;
   }
+}
+
+/** The record of a decision: no host stands behind it. */
+function controlMeta(didStart: number, didEnd: number, arrivalMs: number): RoutedMeta {
+  const nobody = { flags: 0, hostId: 0, hostname: '', hostSeq: 0 };
+  return { kind: KIND_CONTROL, ...nobody, arrivalMs, didStart, didEnd };
 }
 
 /** Main's end of the report rings. */

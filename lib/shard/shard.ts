@@ -19,6 +19,7 @@ import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import { REJECTS, type RejectCode, rejectIndex } from '../reject/codes.ts';
 import type { RingConsumer } from '../ring/consumer.ts';
+import { KIND_CONTROL } from '../ring/control-record.ts';
 import type { HeldArena } from '../ring/held-arena.ts';
 import { IngestRecord } from '../ring/ingest-record.ts';
 import type { VerifiedMeta } from '../ring/verified-record.ts';
@@ -30,7 +31,7 @@ import type { NormalFrame } from '../wire/normalize.ts';
 import type { Account } from './account.ts';
 import type { HoldCause, HoldQueue, Holds } from './holds.ts';
 import type { HostCosts } from './host-costs.ts';
-import type { Judge } from './judge.ts';
+import type { Judge, Outcome } from './judge.ts';
 import type { Outbox } from './outbox.ts';
 import type { OwnEvent } from './own-event.ts';
 import type { Quarantine } from './quarantine.ts';
@@ -295,15 +296,17 @@ export class Shard {
     const outcome = this.#judge(frame, isLastChance, holds, judge);
     // Before an event of our own leaves: a successor that finds it asks no more about the input.
     if (outcome === 'rejected') this.#reject(source, judge.code);
-    if (outcome === 'accepted' || outcome === 'rejected') this.#publish(frame, outcome);
+    const isFinal = outcome !== 'hold_state' && outcome !== 'hold_identity';
+    if (isFinal) this.#publish(frame, outcome);
     processing.publish(0);
     if (outcome === 'hold_state') return 'state';
     return outcome === 'hold_identity' ? 'identity' : undefined;
   }
 
-  #judge(frame: Buffer, isLastChance: boolean, holds: Holds, judge: Judge) {
+  #judge(frame: Buffer, isLastChance: boolean, holds: Holds, judge: Judge): Outcome {
     const record = this.#record;
     this.#parts.onFrame?.(frame);
+    if (record.kind === KIND_CONTROL) return this.#decide(frame, holds, judge);
     try {
       const bad = judge.decode(frame, record.kind as Kind);
       if (bad !== undefined) {
@@ -326,6 +329,17 @@ export class Shard {
     }
   }
 
+  /**
+   * A decision waits for the account's row only: what waits for a key may wait long, and is judged
+   * by it when its turn comes.
+   */
+  #decide(payload: Buffer, holds: Holds, judge: Judge): Outcome {
+    judge.decodeControl(payload);
+    const waiting = holds.find(judge.view.did);
+    const isBehind = waiting?.cause === 'state' && !this.#isFirstOf(waiting);
+    return isBehind ? 'hold_state' : judge.decide();
+  }
+
   /** Whether the input in `#record` is the oldest that waits in the queue. */
   #isFirstOf(queue: HoldQueue): boolean {
     const { arena } = this.#parts;
@@ -334,7 +348,7 @@ export class Shard {
   }
 
   /** All events of the input leave with one store. */
-  #publish(frame: Buffer, outcome: 'accepted' | 'rejected'): void {
+  #publish(frame: Buffer, outcome: Outcome): void {
     const { judge, outbox } = this.#parts;
     if (judge.own.isSet) this.#addOwn(judge.own);
     if (outcome === 'accepted') this.#addEvent(frame);
