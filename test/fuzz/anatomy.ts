@@ -88,6 +88,7 @@ export type CarAnatomy = {
 };
 
 const CID_BYTES = 36;
+const DRISL = '\x01\x71\x12\x20';
 
 export function carOf(frame: Buffer): CarAnatomy | undefined {
   const payload = anatomyOf(frame)?.payload;
@@ -119,7 +120,7 @@ function varintAt(car: Buffer, start: number): [value: number, end: number] {
   return [Number.POSITIVE_INFINITY, car.length];
 }
 
-/** The record blocks that operations name. */
+/** The record blocks that operations name, but for raw ones, which have no encoding. */
 export function recordsOf(frame: Buffer): Buffer[] {
   const payload = anatomyOf(frame)?.payload;
   const ops = payload && fieldOf(frame, payload, 'ops');
@@ -130,7 +131,9 @@ export function recordsOf(frame: Buffer): Buffer[] {
     if (cid?.major === MAJOR.tag) cids.add(frame.latin1Slice(cid.end - CID_BYTES, cid.end));
   }
   const blocks = carOf(frame)?.blocks ?? [];
-  return blocks.filter(({ cid }) => cids.has(cid)).map(({ bytes }) => bytes);
+  return blocks
+    .filter(({ cid }) => cids.has(cid) && cid.startsWith(DRISL))
+    .map(({ bytes }) => bytes);
 }
 
 /** One item of definite lengths that fills the block. */

@@ -81,7 +81,8 @@ const BLOCK_MUTATIONS: readonly Mutation[] = [
     const more = Array.from({ length: count }, () => {
       const bytes = byteString(Buffer.from(`${prng.nextUint32()}`));
       const block = blockOf(bytes);
-      return chance(prng, 0.2) ? { cid: `\x01\x55\x12\x20${block.cid.slice(4)}`, bytes } : block;
+      const codec = pick(prng, ['\x71', '\x71', '\x71', '\x55', '\x70', '\x51']);
+      return { cid: `\x01${codec}${block.cid.slice(2)}`, bytes };
     });
     return [...more, ...blocks];
   }),

@@ -51,10 +51,13 @@ function areRecordsCbor({ frame }: FuzzInput): boolean {
   return recordsOf(frame).every(isWellFormed);
 }
 
-/** Whether a judge passes it, as it is or with what we let through put aside. */
+/** What a judge says with all that put aside which we let through. */
+function verdictMended(input: FuzzInput, ask: AskAgain): Promise<Verdict> {
+  return ask(mended(input) ?? input, !areRecordsCbor(input));
+}
+
 async function isPassedMended(input: FuzzInput, ask: AskAgain): Promise<boolean> {
-  const areRecordsRead = !areRecordsCbor(input);
-  return (await ask(mended(input) ?? input, areRecordsRead)).isPass;
+  return (await verdictMended(input, ask)).isPass;
 }
 
 /** Where only @atproto refuses what we pass, and for this reason. */
@@ -115,11 +118,12 @@ export const EXPLAINED: readonly ExplainedClass[] = [
     name: '@atcute wants to see the tree before',
     rules: '§1.10 step 9',
     why: 'where undoing leaves one link only, its CID is the answer, and nobody has to send its node',
-    explains: async ({ input, ours, theirs, library, other }) => {
+    explains: async ({ input, ours, library, again, other }) => {
       if (library !== '@atcute' || ours !== 'pass') return false;
+      const { detail } = await verdictMended(input, again);
       const prevData = linkOf(input.frame, 'prevData');
       // The one node that it misses is the very one whose CID is asked for.
-      const isMissed = theirs.detail.includes(`missing block in store; cid=${cidText(prevData)};`);
+      const isMissed = detail.includes(`missing block in store; cid=${cidText(prevData)};`);
       const isSent = carOf(input.frame)?.blocks.some(({ cid }) => cid === prevData) ?? false;
       return isMissed && !isSent && isPassedMended(input, other);
     },

@@ -18,6 +18,8 @@ export type DraftEntry = {
   right: Link;
   /** Instead of the bytes that the key shares with the one before. */
   prefix?: number | bigint;
+  /** Instead of what comes after the prefix. */
+  suffix?: string;
 };
 
 export class DraftNode {
@@ -83,7 +85,7 @@ export class DraftNode {
   #encode(): Buffer {
     const out = new DrislWriter().map(2).text('e').array(this.entries.length);
     let previous = '';
-    for (const { key, value, right, prefix } of this.entries) {
+    for (const { key, value, right, prefix, suffix } of this.entries) {
       const shared = prefix ?? sharedChars(previous, key);
       const cut = Math.min(key.length, Math.max(0, Number(shared)));
       previous = key;
@@ -91,7 +93,7 @@ export class DraftNode {
       out
         .map(4)
         .text('k')
-        .bytes(Buffer.from(key.slice(cut), 'latin1'));
+        .bytes(Buffer.from(suffix ?? key.slice(cut), 'latin1'));
       out.text('p').raw(head(sign, shared < 0 ? -1n - BigInt(shared) : shared));
       out
         .text('t')

@@ -47,8 +47,9 @@ function mutateOnce(prng: Prng, bytes: Buffer<ArrayBuffer>): Buffer<ArrayBuffer>
     const end = at + prng.nextBelow(64);
     return Buffer.concat([bytes.subarray(0, end), bytes.subarray(at)]);
   }
+  if (action === 8) return Buffer.concat([bytes, Buffer.alloc(1 + prng.nextBelow(3), byte)]);
   if (at === bytes.length) return bytes;
   const old = bytes.readUInt8(at);
-  bytes.writeUInt8(action < 12 ? byte.readUInt8(0) : old ^ (1 << prng.nextBelow(8)), at);
+  bytes.writeUInt8(action < 13 ? byte.readUInt8(0) : old ^ (1 << prng.nextBelow(8)), at);
   return bytes;
 }

@@ -134,6 +134,13 @@ const KEY_CHANGES: readonly Mutation[] = [
     },
     2,
   ),
+  leafChange('a prefix length for nothing', (prng, leaf, _, node) => {
+    // The key is spelt out all the same: who takes what there is of a prefix reads it right.
+    const entry = chance(prng, 0.7) ? node.entries[0] : leaf;
+    if (entry === undefined) return;
+    entry.prefix = pick(prng, [1, 7, 40, 2000]);
+    entry.suffix = entry.key;
+  }),
   leafChange('another value', (prng, leaf, draft) => {
     const values = draft.records.map(({ cid }) => cid).concat(strangeCid(prng));
     leaf.value = pick(prng, values);
@@ -297,6 +304,10 @@ const BYTE_CHANGES: readonly Mutation[] = [
     },
     6,
   ),
+  ofNode('bytes behind it', (prng, node) => {
+    node.patch = (bytes) => Buffer.concat([bytes, Buffer.alloc(1 + prng.nextBelow(3))]);
+    return true;
+  }),
   ofNode(
     'its bytes',
     (prng, node) => {
