@@ -1,7 +1,7 @@
 /**
  * The scanner against @atcute/cbor, an independent strict decoder, on mutated bytes. Where they
  * may differ is stated; everywhere else they must agree, and neither may throw at us.
- * FUZZ_MS lengthens the runs.
+ * FUZZ_RUNS and FUZZ_SEED choose more inputs and others.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,11 +30,9 @@ import {
 } from './frames.ts';
 import { lexiconErrors } from './lexicon.ts';
 
-const FUZZ_MS = Number(process.env['FUZZ_MS'] ?? 800);
 const RUNS = {
-  numRuns: 1_000_000,
-  interruptAfterTimeLimit: FUZZ_MS,
-  markInterruptAsFailure: false,
+  numRuns: Number(process.env['FUZZ_RUNS'] ?? 12_000),
+  seed: Number(process.env['FUZZ_SEED'] ?? 1),
 };
 
 type Fixture = { readonly cbor_base64: string };
@@ -234,7 +232,7 @@ t.test('D31: envelopes in any order with any of the tolerated faults go out vali
         if (decodeEvent(bytes, 1, view) === undefined) acceptedCount += 1;
       },
     ),
-    RUNS,
+    { ...RUNS, numRuns: RUNS.numRuns / 4 },
   );
   t.ok(acceptedCount > 50, `${acceptedCount} of them were accepted`);
 });
