@@ -3,7 +3,7 @@
  * demand. Serves only what a relay asks: `GET /<did>`.
  */
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Keypair } from './repo-keypair.ts';
 
 type Entry = { readonly key: string; readonly pds: string; readonly handle: string };
@@ -13,14 +13,25 @@ export class PlcDirectory {
   readonly #documents = new Map<string, object>();
   readonly #tombstones = new Set<string>();
   readonly #server: Server;
-  /** `hang`: connections are taken and never answered. */
-  fault: 'none' | 'error' | 'hang' = 'none';
+  /**
+   * `hang`: connections are taken and never answered. `swallow`: each connection gets one answer,
+   * and whatever is asked on it after that is swallowed.
+   */
+  fault: 'none' | 'error' | 'hang' | 'swallow' = 'none';
   requestCount = 0;
+  /** Requests that got no answer. */
+  swallowedCount = 0;
+  readonly #answered = new WeakSet<Socket>();
 
   private constructor() {
     this.#server = createServer((request, response) => {
       this.requestCount += 1;
-      if (this.fault === 'hang') return;
+      const isSwallowed = this.fault === 'swallow' && this.#answered.has(request.socket);
+      if (this.fault === 'hang' || isSwallowed) {
+        this.swallowedCount += 1;
+        return;
+      }
+      this.#answered.add(request.socket);
       if (this.fault === 'error') {
         response.writeHead(500).end();
         return;
@@ -61,6 +72,11 @@ export class PlcDirectory {
 
   tombstone(did: string): void {
     this.#tombstones.add(did);
+  }
+
+  /** Takes a tombstone back, as the recovery key of an account can. */
+  restore(did: string): void {
+    this.#tombstones.delete(did);
   }
 
   async stop(): Promise<void> {
