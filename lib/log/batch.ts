@@ -29,6 +29,8 @@ export class Batch {
   count = 0;
   framesBytes = 0;
   readonly #front = Buffer.allocUnsafeSlow(BATCH_FRONT_BYTES_MAX);
+  /** CRC of rows and frames as they are, in this segment; undefined where nothing is known. */
+  #checked: { readonly segment: SegmentHeader; readonly crc: number } | undefined;
 
   /** Whether a frame of `frameBytes` still goes in; an empty batch takes any one frame. */
   hasRoom(frameBytes: number): boolean {
@@ -43,6 +45,7 @@ export class Batch {
     // What recovery would refuse must never get into the log (A6).
     assert(row.kind >= KIND_MIN && row.kind <= KIND_MAX, 'record of an unknown kind');
     row.write(this.#front, BATCH_HEADER_BYTES + this.count * RECORD_BYTES);
+    this.#checked = undefined;
     this.count++;
     this.framesBytes += row.frameBytes;
   }
@@ -53,15 +56,28 @@ export class Batch {
    */
   encode(header: BatchHeader, segment: SegmentHeader): readonly [front: Buffer, frames: Buffer] {
     const frontBytes = BATCH_HEADER_BYTES + this.count * RECORD_BYTES;
-    const rowsCrc = bodyCrc(this.#front, BATCH_HEADER_BYTES, frontBytes, segment);
     header.count = this.count;
     header.bodyBytes = frontBytes - BATCH_HEADER_BYTES + this.framesBytes;
-    header.bodyCrc = bodyCrc(this.frames, 0, this.framesBytes, segment, rowsCrc);
+    header.bodyCrc = this.check(segment);
     writeBatchHeader(this.#front, 0, header, segment);
     return [this.#front.subarray(0, frontBytes), this.frames.subarray(0, this.framesBytes)];
   }
 
+  /**
+   * The CRC of all that is in, which is kept: a batch that waits for the one before it to be
+   * durable needs only a header then, unless it goes into another segment.
+   */
+  check(segment: SegmentHeader): number {
+    if (this.#checked?.segment === segment) return this.#checked.crc;
+    const rowsEnd = BATCH_HEADER_BYTES + this.count * RECORD_BYTES;
+    const rowsCrc = bodyCrc(this.#front, BATCH_HEADER_BYTES, rowsEnd, segment);
+    const crc = bodyCrc(this.frames, 0, this.framesBytes, segment, rowsCrc);
+    this.#checked = { segment, crc };
+    return crc;
+  }
+
   clear(): void {
+    this.#checked = undefined;
     this.count = 0;
     this.framesBytes = 0;
   }

@@ -4,7 +4,10 @@
  * A batch is what came in during the last sync (natural group commit), so that a slow disk makes
  * larger batches, not a longer line.
  *
- *   gather → write → fdatasync → tail ring → fill commit cell → publish → wake
+ *   gather → write → fdatasync and tail ring → fill commit cell → publish → wake
+ *
+ * With a backlog the next batch is gathered and checked while this one is synced; it is written
+ * only when this one is durable.
  *
  * Owns the order of these steps and what happens when one fails: no room on the disk pauses, with
  * the batch and its seqs kept; anything else ends the thread by an exception.
@@ -13,19 +16,17 @@
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { errorText, RelayFault } from '../base/fault.ts';
-import { SECOND_MS } from '../base/units.ts';
+import { KiB, SECOND_MS } from '../base/units.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import type { RingConsumer } from '../ring/consumer.ts';
-import { SEQ_REFUSED, VERIFIED_SEQ, VerifiedRecord } from '../ring/verified-record.ts';
 import type { Sequencer } from '../sequence/sequencer.ts';
 import type { CommitWriter } from '../shared/commit-cell.ts';
 import { CommitView } from '../shared/commit-cell.ts';
 import { PersistState, type Words } from '../shared/regions.ts';
 import type { TailWriter } from '../shared/tail-ring.ts';
 import { appendCause } from './append-fault.ts';
-import { Batch } from './batch.ts';
-import { RecordRow } from './descriptor.ts';
+import { Intake, Load } from './intake.ts';
 import { PersistWords } from './persist-words.ts';
 import type { RetentionPolicy } from './retention.ts';
 import { RetentionKeeper } from './retention-keeper.ts';
@@ -55,20 +56,19 @@ export type PersistParts = {
 const PROOF_IDLE_MS = SECOND_MS;
 const RETRY_MS = 500;
 const PARK_MS = 100;
-
-type Take = 'taken' | 'empty' | 'full';
+/** With less than this in the rings the next batch is filled after the sync, which is sooner. */
+const BACKLOG_BYTES_MIN = 128 * KiB;
 
 export class PersistStage {
   readonly #parts: PersistParts;
   readonly #words: PersistWords;
   readonly #retention: RetentionKeeper;
-  readonly #batch = new Batch();
-  readonly #row = new RecordRow();
-  readonly #record = new VerifiedRecord();
+  readonly #intake: Intake;
   readonly #view = new CommitView();
-  #nextRing = 0;
-  /** Records were refused: their place in the ring is to be given back without a batch. */
-  #hasRefused = false;
+  /** Written next, or being written. */
+  #load = new Load();
+  /** Filled while the other one is synced. */
+  #next = new Load();
   #isPaused = false;
   #isStopped = false;
   #retryAtMs = 0;
@@ -78,6 +78,8 @@ export class PersistStage {
     this.#parts = parts;
     this.#words = new PersistWords(parts.words, parts.rings.length);
     this.#retention = new RetentionKeeper(parts);
+    this.#intake = new Intake(parts);
+    this.#intake.noteHeads(this.#load);
   }
 
   /** All that was taken is durable and published, and the stop word is set. */
@@ -132,106 +134,67 @@ export class PersistStage {
   #cycle(nowMs: number): number {
     const { log } = this.#parts;
     // A batch that found no room waits here, with the seqs it was given.
-    if (this.#batch.count === 0) this.#gather();
-    const { count } = this.#batch;
+    if (this.#load.batch.count === 0) this.#intake.fill(this.#load);
+    const { count } = this.#load.batch;
     if (count > 0) {
       this.#commit();
       this.#lastBatchMs = nowMs;
       return count;
     }
-    if (this.#hasRefused) this.#publish();
+    if (this.#load.hasRefused) {
+      this.#publish();
+      this.#load.hasRefused = false;
+    }
     // An empty batch: whoever finds it knows that the one before it was durable (G24).
     if (!log.isProven && nowMs - this.#lastBatchMs >= PROOF_IDLE_MS) this.#commit();
     if (log.sealIfDue()) this.#publish();
     return 0;
   }
 
-  /** Fills the batch with what is there, one record of each ring in turn. */
-  #gather(): void {
-    const { rings } = this.#parts;
-    let emptyCount = 0;
-    let at = this.#nextRing;
-    while (emptyCount < rings.length) {
-      const ring = rings[at];
-      const take = ring === undefined ? 'empty' : this.#take(ring);
-      if (take === 'full') break;
-      emptyCount = take === 'empty' ? emptyCount + 1 : 0;
-      at = (at + 1) % rings.length;
-    }
-    this.#nextRing = at;
-  }
-
-  #take(ring: RingConsumer): Take {
-    const { sequencer, metrics } = this.#parts;
-    const before = ring.position;
-    const at = ring.poll();
-    if (at < 0) return 'empty';
-    const record = this.#record;
-    record.read(ring.bytes, at, ring.payloadBytes);
-    const frameBytes = sequencer.wireBytes(record);
-    if (frameBytes === 0) {
-      ring.bytes.writeDoubleLE(SEQ_REFUSED, at + VERIFIED_SEQ);
-      metrics.addReject('wire_output_too_large');
-      this.#hasRefused = true;
-      return 'taken';
-    }
-    const batch = this.#batch;
-    if (!batch.hasRoom(frameBytes)) {
-      ring.seek(before);
-      return 'full';
-    }
-    const seq = sequencer.write(ring.bytes, record, batch.frames, batch.framesBytes);
-    // A plain store: the verify thread reads it after it has seen the commit.
-    ring.bytes.writeDoubleLE(seq, at + VERIFIED_SEQ);
-    const row = this.#row;
-    row.frameBytes = frameBytes;
-    row.kind = record.kind;
-    row.statusCode = record.statusCode;
-    row.hostId = record.hostId;
-    row.upstreamCrc = record.upstreamCrc;
-    row.didHashLo = record.didHashLo;
-    row.didHashHi = record.didHashHi;
-    row.hostSeq = record.hostSeq;
-    row.arrivalMs = record.arrivalMs;
-    batch.add(row);
-    this.#words.countKind(record.kind);
-    return 'taken';
-  }
-
   /** From memory to everybody: the only order in which a frame may become visible (G4). */
   #commit(): void {
-    const { log, sequencer, tail, metrics, clock, crashPoint } = this.#parts;
-    const batch = this.#batch;
-    const lastSeq = sequencer.nextSeq - 1;
-    assert(lastSeq - batch.count === log.nextSeq - 1, 'the batch continues the log');
-    this.#words.assigned.publish(lastSeq);
+    const { log, tail, metrics, crashPoint } = this.#parts;
+    const load = this.#load;
+    const { batch } = load;
+    const isNext = batch.count === 0 || load.firstSeq === log.nextSeq;
+    assert(isNext, 'the batch continues the log');
+    this.#words.assigned.publish(this.#intake.assignedSeq);
     log.write(batch);
-    this.#words.written.publish(lastSeq);
+    this.#words.written.publish(log.nextSeq - 1 + batch.count);
     crashPoint?.('after-write');
-    const syncStartMs = clock.monoMs();
-    log.sync();
-    metrics.observe('relay_log_fsync_seconds', (clock.monoMs() - syncStartMs) / SECOND_MS);
-    crashPoint?.('after-sync');
+    const isAhead = log.hasBackground && this.#intake.backlogBytes() >= BACKLOG_BYTES_MIN;
+    log.beginSync(isAhead);
+    // Nobody looks behind the end that the commit cell shows.
     tail.write(batch.frames, 0, batch.framesBytes);
-    this.#words.countBatch(metrics, batch);
-    batch.clear();
+    if (isAhead) this.#prepareNext();
+    const tookMs = log.finishSync();
+    metrics.observe('relay_log_fsync_seconds', tookMs / SECOND_MS);
+    crashPoint?.('after-sync');
+    this.#words.countLoad(metrics, load);
     this.#publish();
+    load.clear();
+    [this.#load, this.#next] = [this.#next, load];
+  }
+
+  /** While the disk is busy: the batch that is written as soon as this one is durable. */
+  #prepareNext(): void {
+    this.#intake.fill(this.#next);
+    this.#parts.log.prepare(this.#next.batch);
   }
 
   /** One store shows the new end, the new frames, and what the rings may reuse. */
   #publish(): void {
-    const { log, rings, tail, commit, metrics, crashPoint } = this.#parts;
+    const { log, tail, commit, metrics, crashPoint } = this.#parts;
     const view = this.#view;
     view.segmentFirstSeq = log.segmentFirstSeq;
     view.byteEnd = log.byteEnd;
     view.lastSeq = log.nextSeq - 1;
     view.tailEnd = tail.end;
-    for (let i = 0; i < rings.length; i++) view.heads[i] = rings[i]?.position ?? 0;
+    view.heads.set(this.#load.heads);
     commit.fill(view);
     crashPoint?.('after-fill');
     commit.publish();
     crashPoint?.('after-store');
-    this.#hasRefused = false;
     this.#words.publishDurable(metrics, view);
     this.#words.wakeAll();
   }
@@ -272,6 +235,6 @@ export class PersistStage {
   }
 
   #hasRecords(): boolean {
-    return this.#batch.count > 0 || this.#parts.rings.some((ring) => ring.pendingBytes() > 0);
+    return this.#load.batch.count > 0 || this.#intake.backlogBytes() > 0;
   }
 }

@@ -10,8 +10,8 @@ import type { CommitView } from '../shared/commit-cell.ts';
 import type { PositionReader, PositionWriter, WideWriter } from '../shared/position.ts';
 import type { Words } from '../shared/regions.ts';
 import { KIND_ACCOUNT, KIND_COMMIT, KIND_IDENTITY, KIND_SYNC } from '../wire/kinds.ts';
-import type { Batch } from './batch.ts';
-import { BATCH_HEADER_BYTES, KIND_MAX, RECORD_BYTES } from './descriptor.ts';
+import { BATCH_HEADER_BYTES, RECORD_BYTES } from './descriptor.ts';
+import type { Load } from './intake.ts';
 
 export class PersistWords {
   readonly state: PositionWriter;
@@ -23,7 +23,6 @@ export class PersistWords {
   readonly #beat: PositionWriter;
   readonly #stop: PositionReader;
   readonly #wake: readonly Bell[];
-  readonly #kindCounts = new Array<number>(KIND_MAX + 1).fill(0);
 
   constructor(words: Words, shardCount: number) {
     this.state = words.writer('persistState');
@@ -45,18 +44,12 @@ export class PersistWords {
     return this.#stop.observe() !== 0;
   }
 
-  countKind(kind: number): void {
-    this.#kindCounts[kind] = (this.#kindCounts[kind] ?? 0) + 1;
-  }
-
   /** Once per batch, from counts kept per event. */
-  countBatch(metrics: MetricWriter, batch: Batch): void {
-    const counts = this.#kindCounts;
+  countLoad(metrics: MetricWriter, { batch, kindCounts: counts }: Load): void {
     metrics.add('relay_sequence_events_total:commit', counts[KIND_COMMIT]);
     metrics.add('relay_sequence_events_total:sync', counts[KIND_SYNC]);
     metrics.add('relay_sequence_events_total:identity', counts[KIND_IDENTITY]);
     metrics.add('relay_sequence_events_total:account', counts[KIND_ACCOUNT]);
-    counts.fill(0);
     metrics.add('relay_log_batches_total');
     metrics.add('relay_log_batch_events_total', batch.count);
     const tableBytes = BATCH_HEADER_BYTES + batch.count * RECORD_BYTES;

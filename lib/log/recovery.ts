@@ -22,6 +22,7 @@ import { keepCorrupt, keepTorn } from './quarantine.ts';
 import { type Damage, runScan, SCAN_AHEAD_BYTES, type SegmentScan, scanSegment } from './scan.ts';
 import { ActiveSegment } from './segment.ts';
 import { listSegments } from './segments.ts';
+import { SparseIndex } from './sparse-index.ts';
 import { LogWriter, type LogWriterOptions, type SealedSegment } from './writer.ts';
 
 export type OpenLogOptions = LogWriterOptions & {
@@ -225,8 +226,9 @@ function resume(
 ): LogWriter {
   const { disk, directory, clock } = options;
   const fd = disk.open(join(directory, last.name), 'write');
+  const index = new SparseIndex(last.header);
   const scan = runScan(
-    scanSegment(last.header, last.bytes),
+    scanSegment(last.header, last.bytes, (header) => index.note(header)),
     last.bytes,
     SCAN_AHEAD_BYTES,
     (target, byteOffset) => readUpTo(disk, fd, target, target.length, byteOffset),
@@ -246,7 +248,7 @@ function resume(
   const isGoneOn = scan.damages.length === 0 || nextSeq === last.firstSeq;
   if (isGoneOn && nextSeq >= nextSeqMin) {
     const end = { byteEnd, nextSeq, lastCrc, isProven };
-    const active = new ActiveSegment(disk, fd, last.header, end);
+    const active = new ActiveSegment(disk, fd, last.header, end, index);
     return new LogWriter(options, active, sealed, clock.epochMs());
   }
   disk.close(fd);

@@ -19,6 +19,7 @@ import { CommitWriter } from '../shared/commit-cell.ts';
 import type { SharedMemory } from '../shared/memory.ts';
 import { PersistState, Words } from '../shared/regions.ts';
 import { TailWriter } from '../shared/tail-ring.ts';
+import { type BackgroundSync, SyncThread } from './background-sync.ts';
 import { SALT_BYTES } from './descriptor.ts';
 import { NodeDisk } from './disk.ts';
 import { CRASH_POINTS, type CrashPoint, PersistStage } from './persist-stage.ts';
@@ -54,13 +55,15 @@ export function runPersist(task: PersistTask): void {
     clock,
   });
   try {
-    const stage = openStage(task, clock, words, logger.child('log'));
+    const background = new SyncThread();
+    const stage = openStage(task, clock, words, logger.child('log'), background);
     const chaos = new Chaos(task.chaos);
     while (!stage.isStopped) {
       if (stage.poll() === 0) stage.park();
       if (chaos.take('persistHang', 1)) Chaos.hang();
       if (chaos.take('persistExit', 1)) throw new Error('ended by a test');
     }
+    background.close();
     logger.close();
   } catch (error) {
     words.writer('persistState').publish(PersistState.poisoned);
@@ -73,7 +76,13 @@ export function runPersist(task: PersistTask): void {
   }
 }
 
-function openStage(task: PersistTask, clock: Clock, words: Words, logger: Logger): PersistStage {
+function openStage(
+  task: PersistTask,
+  clock: Clock,
+  words: Words,
+  logger: Logger,
+  background: BackgroundSync,
+): PersistStage {
   const metrics = new MetricWriter(metricPage(task.regions, PAGE_PERSIST));
   const { writer: log, report } = openLog({
     disk: new NodeDisk(),
@@ -83,6 +92,7 @@ function openStage(task: PersistTask, clock: Clock, words: Words, logger: Logger
     segmentAgeMsMax: task.segmentAgeMsMax,
     makeSalt: () => randomBytes(SALT_BYTES),
     nextSeqMin: task.nextSeqMin,
+    background,
   });
   tellRecovery(report, logger, metrics);
   const stage = new PersistStage({

@@ -8,6 +8,7 @@
 import { join } from 'node:path';
 import { assert } from '../base/assert.ts';
 import { appendCause, appendFault, syncFault } from './append-fault.ts';
+import type { BackgroundSync } from './background-sync.ts';
 import type { Batch } from './batch.ts';
 import {
   BatchHeader,
@@ -19,6 +20,7 @@ import {
   segmentName,
 } from './descriptor.ts';
 import { type Disk, unlinkIfThere, writeFully } from './disk.ts';
+import { SparseIndex } from './sparse-index.ts';
 
 export type SegmentEnd = {
   readonly byteEnd: number;
@@ -30,6 +32,8 @@ export type SegmentEnd = {
 
 export class ActiveSegment {
   readonly header: SegmentHeader;
+  /** Of its durable batches. */
+  readonly index: SparseIndex;
   readonly #disk: Disk;
   readonly #fd: number;
   readonly #pending = new BatchHeader();
@@ -41,7 +45,14 @@ export class ActiveSegment {
   #isProven: boolean;
 
   /** `end` is what recovery found to be durable and whole. */
-  constructor(disk: Disk, fd: number, header: SegmentHeader, end: SegmentEnd) {
+  constructor(
+    disk: Disk,
+    fd: number,
+    header: SegmentHeader,
+    end: SegmentEnd,
+    index = new SparseIndex(header),
+  ) {
+    this.index = index;
     this.#disk = disk;
     this.#fd = fd;
     this.header = header;
@@ -105,6 +116,7 @@ export class ActiveSegment {
    * be repeated.
    */
   write(batch: Batch, committedMs: number): void {
+    assert(!this.#hasPending, 'the batch before it is not durable');
     this.clearTail();
     const pending = this.#pending;
     pending.prevCrc = this.#lastCrc;
@@ -122,19 +134,32 @@ export class ActiveSegment {
     this.#hasPending = true;
   }
 
-  /** Makes what `write` wrote durable. Throws a final `RelayFault`: then nothing may follow. */
-  sync(): void {
+  /** Begins to make durable what `write` wrote; it does not count before `finishSync`. */
+  beginSync(sync: BackgroundSync): void {
+    assert(this.#hasPending, 'nothing was written');
+    sync.begin(this.#fd);
+  }
+
+  /**
+   * Waits until it is durable; how long the disk took, in ms. Throws a final `RelayFault`: then
+   * nothing may follow.
+   */
+  finishSync(sync: BackgroundSync): number {
     assert(this.#hasPending, 'nothing was written');
     this.#hasPending = false;
+    let tookMs: number;
     try {
-      this.#disk.fdatasync(this.#fd);
+      tookMs = sync.finish();
     } catch (error) {
       throw syncFault(error);
     }
-    this.#byteEnd = this.#pending.byteEnd;
-    this.#nextSeq = this.#pending.nextSeq;
-    this.#lastCrc = this.#pending.crc;
-    this.#isProven = this.#pending.count === 0;
+    const pending = this.#pending;
+    this.#byteEnd = pending.byteEnd;
+    this.#nextSeq = pending.nextSeq;
+    this.#lastCrc = pending.crc;
+    this.#isProven = pending.count === 0;
+    this.index.note(pending);
+    return tookMs;
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
  * Where in one segment a seq is, roughly: one entry per 64 KiB or more, learned from the batch
- * headers that readers pass anyway. Bounded: 4,096 entries for a segment of 256 MiB.
+ * headers that writer and readers pass anyway. Bounded: 4,096 entries for a segment of 256 MiB.
  * @thread any
  */
 import { KiB } from '../base/units.ts';
@@ -9,23 +9,32 @@ import type { Place } from './scan.ts';
 
 const ENTRY_STRIDE_BYTES = 64 * KiB;
 
+/** An index as plain data: entries in order, and the end of what it knows. */
+export type IndexContent = {
+  readonly seqs: readonly number[];
+  readonly byteOffsets: readonly number[];
+  readonly end: { readonly byteOffset: number; readonly nextSeq: number; readonly crc: number };
+};
+
 export class SparseIndex {
   readonly #seqs: number[];
   readonly #byteOffsets: number[];
-  #end: Place;
+  #end: Place & { readonly crc: number };
 
-  constructor(segment: SegmentHeader) {
-    this.#seqs = [segment.firstSeq];
-    this.#byteOffsets = [SEGMENT_HEADER_BYTES];
-    this.#end = {
-      byteOffset: SEGMENT_HEADER_BYTES,
-      nextSeq: segment.firstSeq,
-      crc: segment.crc,
-    };
+  /** Knows nothing yet, or what `content` says, which must be of this very segment. */
+  constructor(segment: SegmentHeader, content?: IndexContent) {
+    const { firstSeq: nextSeq, crc } = segment;
+    this.#seqs = [...(content?.seqs ?? [nextSeq])];
+    this.#byteOffsets = [...(content?.byteOffsets ?? [SEGMENT_HEADER_BYTES])];
+    this.#end = content?.end ?? { byteOffset: SEGMENT_HEADER_BYTES, nextSeq, crc };
   }
 
   get entryCount(): number {
     return this.#seqs.length;
+  }
+
+  get content(): IndexContent {
+    return { seqs: this.#seqs, byteOffsets: this.#byteOffsets, end: this.#end };
   }
 
   /** The nearest known place at or before the record `seq`. */

@@ -6,10 +6,12 @@
  */
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
+import { type BackgroundSync, InlineSync } from './background-sync.ts';
 import type { Batch } from './batch.ts';
 import { BATCH_HEADER_BYTES, RECORD_BYTES } from './descriptor.ts';
 import type { Disk } from './disk.ts';
 import { ActiveSegment } from './segment.ts';
+import { leaveSidecar } from './sidecar.ts';
 
 /** What is known of a sealed segment without opening it. */
 export type SealedSegment = {
@@ -28,10 +30,15 @@ export type LogWriterOptions = {
   readonly segmentAgeMsMax: number;
   /** 16 bytes that nobody outside can guess. */
   readonly makeSalt: () => Buffer;
+  /** Syncs beside this thread, where there is a backlog. Without it every sync blocks. */
+  readonly background?: BackgroundSync | undefined;
 };
 
 export class LogWriter {
   readonly #options: LogWriterOptions;
+  readonly #inline: BackgroundSync;
+  /** The one that the sync under way was begun with. */
+  #syncing: BackgroundSync | undefined;
   readonly #sealed: SealedSegment[];
   #active: ActiveSegment;
   /** Monotonic time at which the active segment was young. */
@@ -45,6 +52,7 @@ export class LogWriter {
     newestMs: number,
   ) {
     this.#options = options;
+    this.#inline = new InlineSync(options.disk, () => options.clock.monoMs());
     this.#active = active;
     this.#sealed = [...sealed];
     this.#newestMs = newestMs;
@@ -89,7 +97,7 @@ export class LogWriter {
   }
 
   /**
-   * Writes the batch, into a new segment where one is due; `sync` makes it durable. Throws a
+   * Writes the batch, into a new segment where one is due; a sync makes it durable. Throws a
    * retryable `RelayFault` when the disk took nothing: the same call may be repeated.
    */
   write(batch: Batch): void {
@@ -100,9 +108,32 @@ export class LogWriter {
     if (batch.count > 0) this.#newestMs = epochMs;
   }
 
-  /** Makes what `write` wrote durable. Throws a final `RelayFault`: then nothing may follow. */
-  sync(): void {
-    this.#active.sync();
+  /** Whether a sync can run beside this thread. */
+  get hasBackground(): boolean {
+    return this.#options.background !== undefined;
+  }
+
+  /** Begins to make durable what `write` wrote, beside this thread where that is wanted. */
+  beginSync(isBeside: boolean): void {
+    const { background } = this.#options;
+    this.#syncing = isBeside && background !== undefined ? background : this.#inline;
+    this.#active.beginSync(this.#syncing);
+  }
+
+  /**
+   * Blocks until what was written is durable; how long the disk took, in ms. Throws a final
+   * `RelayFault`: then nothing may follow.
+   */
+  finishSync(): number {
+    assert(this.#syncing !== undefined, 'no sync was begun');
+    const sync = this.#syncing;
+    this.#syncing = undefined;
+    return this.#active.finishSync(sync);
+  }
+
+  /** Does for `batch` what can be done before the one in front of it is durable. */
+  prepare(batch: Batch): void {
+    batch.check(this.#active.header);
   }
 
   /** Starts a new segment if the active one is full or old; true if it did. */
@@ -147,5 +178,6 @@ export class LogWriter {
     const newestMs = this.#newestMs;
     this.#sealed.push({ firstSeq, lastSeq: nextSeq - 1, bytes: byteEnd, newestMs });
     old.close();
+    leaveSidecar(disk, directory, old.header, old.index.content);
   }
 }

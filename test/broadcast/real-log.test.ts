@@ -92,7 +92,8 @@ class RealLog {
 
   #flush(): void {
     this.writer.write(this.#batch);
-    this.writer.sync();
+    this.writer.beginSync(false);
+    this.writer.finishSync();
     this.#batch.clear();
   }
 }

@@ -5,6 +5,7 @@
 import type { Clock, Timer } from '../../lib/base/clock.ts';
 import { Prng } from '../../lib/base/prng.ts';
 import { MiB, toEpochMs, toMonoMs, toSeq } from '../../lib/base/units.ts';
+import type { BackgroundSync } from '../../lib/log/background-sync.ts';
 import type { Disk } from '../../lib/log/disk.ts';
 import type { LogFiles } from '../../lib/log/files.ts';
 import { type CrashPoint, PersistStage } from '../../lib/log/persist-stage.ts';
@@ -67,6 +68,7 @@ export type WorldOptions = {
   readonly nextSeqMin?: number;
   readonly retention?: RetentionPolicy;
   readonly saltSeed?: number;
+  readonly background?: BackgroundSync | undefined;
 };
 
 export type Offer = { readonly ring?: number; readonly kind?: number; readonly didHashLo?: number };
@@ -204,6 +206,7 @@ function logOptions(options: WorldOptions, clock: ManualClock): OpenLogOptions {
     segmentAgeMsMax: options.segmentAgeMsMax ?? 3_600_000,
     makeSalt: () => randomBytes(prng, 16),
     nextSeqMin: options.nextSeqMin ?? 1,
+    background: options.background,
   };
 }
 
