@@ -40,6 +40,8 @@ function ofOps(
   return {
     name: `ops: ${name}`,
     weight,
+    // Of the tree's history at least: with a `prevData` that follows only the operation is wrong.
+    isOfTree: true,
     apply: (prng, draft) => {
       if (draft.ops.length === 0) return false;
       change(prng, draft.ops, draft);
