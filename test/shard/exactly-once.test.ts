@@ -41,6 +41,7 @@ function makeCast(seed: number): { actors: Actor[]; scripts: Input[][] } {
   );
   return { actors, scripts };
 }
+type Cast = ReturnType<typeof makeCast>;
 const CASTS = [1, 2, 3].map(makeCast);
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -93,7 +94,7 @@ class Run {
   #arms: Arm[] = [];
   #isKilled = false;
 
-  constructor(cast: (typeof CASTS)[number], spy: StoreSpy) {
+  constructor(cast: Cast, spy: StoreSpy) {
     this.#spy = spy;
     this.#scripts = cast.scripts;
     this.#next = cast.scripts.map(() => 0);
@@ -316,7 +317,7 @@ t.test('G9, G10, G18: whenever the shard ends, nothing is lost, doubled or early
       fc.nat(CASTS.length - 1),
       fc.array(step, { minLength: 20, maxLength: 150, size: 'max' }),
       async (which, steps) => {
-        const run = new Run(CASTS[which] as (typeof CASTS)[number], spy);
+        const run = new Run(CASTS[which] as Cast, spy);
         try {
           await run.succeed();
           for (const step of steps) await run.take(step);
@@ -339,7 +340,7 @@ t.test('G9, G10, G18: whenever the shard ends, nothing is lost, doubled or early
   );
   t.comment(JSON.stringify(seen));
   t.ok(seen.kills > 20, 'shards did end');
-  t.ok(seen.own > 20, 'events of our own were due');
+  t.ok(seen.own > 0, 'events of our own were due');
 });
 
 /** Frames are held for their row, then for the key, answered, made durable, read back, written. */
@@ -362,11 +363,44 @@ const WHOLE_WAY: readonly Step[] = [
   { do: 'flush' },
 ];
 
-for (const speed of ['slow', 'fast'] as const) {
-  t.test(`G18: a shard ends at any store, its successor too; persist is ${speed}`, async (t) => {
+/** An event of our own before the host's, one instead of it, one before an #identity. */
+function makeOwnCast(): Cast {
+  const actors = [
+    new Actor('erin', 'missed'),
+    new Actor('frank', 'gone'),
+    new Actor('grace', 'gone'),
+  ];
+  const lives: readonly (readonly ActorKind[])[] = [
+    ['off', 'commit', 'commit'],
+    ['commit', 'identity'],
+    ['identity', 'commit'],
+  ];
+  const scripts = actors.map((actor, i) => (lives[i] ?? []).map((kind) => actor.make(kind)));
+  return { actors, scripts };
+}
+const OWN_WAY: readonly Step[] = [
+  ...[0, 1, 2].map((which) => ({ do: 'route' as const, which })),
+  ...Array.from({ length: 3 }, (): Step[] => [{ do: 'poll' }, { do: 'settleAll' }]).flat(),
+  ...[0, 1, 2, 0].map((which) => ({ do: 'route' as const, which })),
+  ...Array.from({ length: 4 }, (): Step[] => [{ do: 'poll' }, { do: 'settleAll' }]).flat(),
+  { do: 'persist' },
+  { do: 'poll' },
+  { do: 'flush' },
+  { do: 'settleAll' },
+  { do: 'flush' },
+];
+
+const WAYS = [
+  ['slow', 'frames of hosts', CASTS[0] as Cast, WHOLE_WAY],
+  ['fast', 'frames of hosts', CASTS[0] as Cast, WHOLE_WAY],
+  ['slow', 'events of our own', makeOwnCast(), OWN_WAY],
+  ['fast', 'events of our own', makeOwnCast(), OWN_WAY],
+] as const;
+
+for (const [speed, what, cast, way] of WAYS) {
+  t.test(`G18: a shard ends at any store, its successor too: ${what}, ${speed}`, async (t) => {
     const spy = new StoreSpy();
     t.teardown(() => spy.remove());
-    const cast = CASTS[0] as (typeof CASTS)[number];
     let count = 0;
     const attempt = async (first: number, second: number): Promise<Run> => {
       const run = new Run(cast, spy);
@@ -379,7 +413,7 @@ for (const speed of ['slow', 'fast'] as const) {
         void run.take({ do: 'arm', what: 'kill', storeCount: second });
       };
       await run.take({ do: 'arm', what: 'kill', storeCount: first });
-      for (const step of WHOLE_WAY) await run.take(step);
+      for (const step of way) await run.take(step);
       await run.end();
       await run.check().catch((error: Error) => {
         throw new Error(`ended at ${first}, then at ${second}: ${error.message}`);

@@ -131,6 +131,8 @@ export class ShardBench {
   readonly rejected = new Map<number, RejectCode[]>();
   /** What hosts cost, as reported. */
   readonly usage: UsageReport[] = [];
+  /** The DID in the last report of each reason. */
+  readonly rejectedDids = new Map<RejectCode, string>();
   /** Looks at every row before it is written. */
   onRow: (row: AccountState) => void = () => {};
   clock = new ManualClock(1000, START_MS);
@@ -243,6 +245,7 @@ export class ShardBench {
         continue;
       }
       const codes = this.rejected.get(report.hostSeq) ?? [];
+      this.rejectedDids.set(REJECT_CODES[report.codeIndex] as RejectCode, report.did);
       codes.push(REJECT_CODES[report.codeIndex] as RejectCode);
       this.rejected.set(report.hostSeq, codes);
     }

@@ -188,3 +188,21 @@ t.test('G18: an arena full of answered frames is usable for a successor', async 
   t.equal((await bench.records())[0]?.hostSeq, input.hostSeq);
   await bench.stop();
 });
+
+t.test('G12: the report of a quarantined frame names no other account', async (t) => {
+  const bench = new ShardBench();
+  const [alice, bob] = [new Actor('alice').enrol(bench), new Actor('bob').enrol(bench)];
+  await bench.start(2);
+  bench.route(alice.make('forged').frame);
+  bench.route(bob.make('commit').frame);
+  bench.route(alice.make('garbage').frame);
+  await bench.rounds(20);
+  t.same([...bench.rejected.values()].flat().sort(), [
+    'commit_signature_bad',
+    'frame_trailing_bytes',
+    'verify_quarantined',
+  ]);
+  t.equal(bench.rejectedDids.get('verify_quarantined'), '', 'nor its own: nobody decodes it');
+  t.equal(bench.rejectedDids.get('commit_signature_bad'), alice.did);
+  await bench.stop();
+});
