@@ -1,9 +1,9 @@
 /**
  * The file system as the log's readers see it: never blocking, read only. Tests put the simulated
- * disk in its place.
+ * disk in its place. And how a reader leaves a sidecar.
  * @thread any
  */
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, writeFile } from 'node:fs/promises';
 
 export interface ReadFile {
   /** Fills the start of `target` from `byteOffset` on; fewer bytes only at the end of the file. */
@@ -52,3 +52,12 @@ export const realLogFiles: LogFiles = {
   },
   names: (directory) => readdir(directory),
 };
+
+const FILE_MODE = 0o600;
+
+/** Puts `bytes` in place of the file, whole or not at all; for what may be lost at a power cut. */
+export async function replaceFile(path: string, bytes: Buffer): Promise<void> {
+  const partPath = `${path}.part`;
+  await writeFile(partPath, bytes, { mode: FILE_MODE });
+  await rename(partPath, path);
+}

@@ -22,7 +22,13 @@ import {
 } from './descriptor.ts';
 import type { LogFiles } from './files.ts';
 import { type Damage, HOP_AHEAD_BYTES, type Hop, hopTo, runScanAsync } from './scan.ts';
-import { type LogView, type OpenSegment, SegmentFiles, unknownFormat } from './segment-files.ts';
+import {
+  type KeepFile,
+  type LogView,
+  type OpenSegment,
+  SegmentFiles,
+  unknownFormat,
+} from './segment-files.ts';
 import { segmentIndexOf } from './segments.ts';
 
 export type LogReaderOptions = {
@@ -33,6 +39,8 @@ export type LogReaderOptions = {
   /** First seq that retention has left in the log. */
   readonly oldestSeq: () => number;
   readonly openSegmentCountMax?: number;
+  /** Given where missing sidecars are to be written; one reader of the process does that. */
+  readonly keepSidecar?: KeepFile;
 };
 
 /** A place in the log: `byteOffset` is the start of the batch that holds `nextSeq`. */
@@ -87,12 +95,9 @@ export class LogReader {
 
   constructor(options: LogReaderOptions) {
     this.#options = options;
-    const { directory, files, openSegmentCountMax } = options;
-    this.#segments = new SegmentFiles(
-      directory,
-      files,
-      openSegmentCountMax ?? OPEN_SEGMENTS_DEFAULT,
-    );
+    const { directory, files, openSegmentCountMax, keepSidecar } = options;
+    const openCountMax = openSegmentCountMax ?? OPEN_SEGMENTS_DEFAULT;
+    this.#segments = new SegmentFiles({ directory, files, openCountMax, keepSidecar });
   }
 
   /**
@@ -114,6 +119,7 @@ export class LogReader {
     return this.#segments.use(segmentFirstSeq, async (segment) => {
       if (segment.header === 'bad') return startOf(segmentFirstSeq, nextSeq);
       const byteEnd = await segment.byteEnd(view);
+      await this.#segments.loadIndex(segment, view);
       const hop = await hopWithin(segment, segment.header, nextSeq, byteEnd, view);
       return { segmentFirstSeq, byteOffset: byteOffsetOf(hop, byteEnd), nextSeq };
     });
@@ -270,7 +276,21 @@ function byteOffsetOf(hop: Hop, byteEnd: number): number {
 }
 
 /** Hops from what the index knows to the batch that holds `seq`. */
-function hopWithin(
+async function hopWithin(
+  segment: OpenSegment,
+  header: SegmentHeader,
+  seq: number,
+  byteEnd: number,
+  view: LogView,
+): Promise<Hop> {
+  const hop = await hopFromIndex(segment, header, seq, byteEnd, view);
+  // Whatever a sidecar says, what can be read is read.
+  if (hop.kind !== 'lost' || !segment.isIndexRead) return hop;
+  segment.distrustIndex();
+  return await hopFromIndex(segment, header, seq, byteEnd, view);
+}
+
+function hopFromIndex(
   segment: OpenSegment,
   header: SegmentHeader,
   seq: number,
@@ -280,7 +300,8 @@ function hopWithin(
   const { index, file, firstSeq } = segment;
   assert(index !== undefined, 'a segment with a header has an index');
   const laters = firstSeq === view.segmentFirstSeq ? undefined : segment.laters;
-  const options = { onHop: (batch: BatchHeader) => index.note(batch), laters };
+  const onHop = (batch: BatchHeader): void => index.note(batch);
+  const options = { onHop, laters, isDoubted: segment.isIndexRead };
   const scan = hopTo(header, index.placeOf(seq), seq, byteEnd, options);
   return runScanAsync(scan, byteEnd, HOP_AHEAD_BYTES, (target, byteOffset) =>
     file.read(target, byteOffset),

@@ -247,6 +247,8 @@ export type HopOptions = {
   readonly onHop: (header: BatchHeader) => void;
   /** Only for a segment that does not grow any more. */
   readonly laters: KnownLaters | undefined;
+  /** A bad place ends the walk at once: the start may have been wrong. */
+  readonly isDoubted?: boolean;
 };
 
 /** Finds the batch that holds `wantedSeq`, from header to header, without reading bodies. */
@@ -255,7 +257,7 @@ export function* hopTo(
   from: Place,
   wantedSeq: number,
   byteEnd: number,
-  { onHop, laters }: HopOptions,
+  { onHop, laters, isDoubted }: HopOptions,
 ): Scan<Hop> {
   const header = new BatchHeader();
   let { byteOffset, nextSeq, crc } = from;
@@ -268,6 +270,10 @@ export function* hopTo(
       }
       ({ byteEnd: byteOffset, nextSeq, crc } = header);
       continue;
+    }
+    if (isDoubted) {
+      const damage = damageOf(nextSeq, nextSeq, byteOffset, byteEnd);
+      return { kind: 'lost', damage, resume: undefined };
     }
     const later = laters?.has(byteOffset)
       ? laters.get(byteOffset)

@@ -7,14 +7,16 @@
 import { join } from 'node:path';
 import { errorCode, errorText, RelayFault } from '../base/fault.ts';
 import {
+  type BatchHeader,
   decodeSegmentHeader,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
   segmentName,
 } from './descriptor.ts';
 import type { LogFiles, ReadFile } from './files.ts';
-import type { KnownLaters } from './scan.ts';
+import { HOP_AHEAD_BYTES, hopTo, type KnownLaters, runScanAsync } from './scan.ts';
 import { listSegments, segmentIndexOf } from './segments.ts';
+import { decodeSidecar, encodeSidecar, sidecarBytesMax, sidecarName } from './sidecar.ts';
 import { SparseIndex } from './sparse-index.ts';
 
 /** What readers may see; the commit view has these fields. */
@@ -29,15 +31,41 @@ export class OpenSegment {
   readonly firstSeq: number;
   readonly file: ReadFile;
   readonly header: SegmentHeader | 'bad';
-  readonly index: SparseIndex | undefined;
   readonly laters: KnownLaters = new Map();
+  #index: SparseIndex | undefined;
+  #isIndexRead = false;
   #sealedBytes = -1;
 
   constructor(firstSeq: number, file: ReadFile, header: SegmentHeader | 'bad') {
     this.firstSeq = firstSeq;
     this.file = file;
     this.header = header;
-    this.index = header === 'bad' ? undefined : new SparseIndex(header);
+    this.#index = header === 'bad' ? undefined : new SparseIndex(header);
+  }
+
+  /** What is known of its places; undefined where the header is bad. */
+  get index(): SparseIndex | undefined {
+    return this.#index;
+  }
+
+  /** True when the index came from the sidecar: then it is believed, but not blindly. */
+  get isIndexRead(): boolean {
+    return this.#isIndexRead;
+  }
+
+  /** Takes the sidecar's index, if it fits, unless readers have learned the segment themselves. */
+  useSidecar(bytes: Buffer, sealedBytes: number): void {
+    if (this.header === 'bad') return;
+    const content = decodeSidecar(bytes, this.header, sealedBytes);
+    if (content === undefined) return;
+    this.#index = new SparseIndex(this.header, content);
+    this.#isIndexRead = true;
+  }
+
+  /** The sidecar has led astray: everything is looked up in the segment itself. */
+  distrustIndex(): void {
+    this.#index = this.header === 'bad' ? undefined : new SparseIndex(this.header);
+    this.#isIndexRead = false;
   }
 
   /** How far it may be read: to the durable end, or to its own end once it is sealed. */
@@ -55,19 +83,37 @@ type Entry = {
   onIdle: (() => void) | undefined;
 };
 
+/** Puts a file in place of another, whole or not at all. Rejects with the system's error. */
+export type KeepFile = (path: string, bytes: Buffer) => Promise<void>;
+
+export type SegmentFilesOptions = {
+  readonly directory: string;
+  readonly files: LogFiles;
+  readonly openCountMax: number;
+  /** Given where missing sidecars are to be written. */
+  readonly keepSidecar?: KeepFile | undefined;
+};
+
 export class SegmentFiles {
   readonly #directory: string;
   readonly #files: LogFiles;
   readonly #openCountMax: number;
+  readonly #keepSidecar: KeepFile | undefined;
+  /** The segments whose sidecar is being written, or could not be. */
+  readonly #tried = new Set<number>();
+  #keeping: Promise<void> = Promise.resolve();
+  readonly #sidecarsRead = new WeakMap<OpenSegment, Promise<void>>();
+  #isClosed = false;
   /** Least recently used first. */
   readonly #open = new Map<number, Entry>();
   #firstSeqs: readonly number[] = [];
   #oldestSeq = 0;
 
-  constructor(directory: string, files: LogFiles, openCountMax: number) {
-    this.#directory = directory;
-    this.#files = files;
-    this.#openCountMax = openCountMax;
+  constructor(options: SegmentFilesOptions) {
+    this.#directory = options.directory;
+    this.#files = options.files;
+    this.#openCountMax = options.openCountMax;
+    this.#keepSidecar = options.keepSidecar;
   }
 
   /** First seqs of all segments that may be read, oldest first. */
@@ -110,16 +156,49 @@ export class SegmentFiles {
     }
   }
 
+  /**
+   * Somebody looks for a place in a sealed segment: reads its sidecar, once, and has a missing one
+   * written behind the reader's back. Never rejects.
+   */
+  async loadIndex(segment: OpenSegment, view: LogView): Promise<void> {
+    const { firstSeq } = segment;
+    if (segment.header === 'bad' || firstSeq === view.segmentFirstSeq) return;
+    let reading = this.#sidecarsRead.get(segment);
+    if (reading === undefined) {
+      reading = this.#readSidecar(segment, view);
+      this.#sidecarsRead.set(segment, reading);
+    }
+    await reading;
+    if (this.#isClosed) return;
+    if (segment.isIndexRead || this.#keepSidecar === undefined || this.#tried.has(firstSeq)) return;
+    this.#tried.add(firstSeq);
+    // One after the other: whoever reads in ten old segments must not start ten scans.
+    const keep = () => this.use(firstSeq, (open) => this.#writeSidecar(open, view));
+    this.#keeping = this.#keeping.then(keep).then(
+      () => {},
+      () => {},
+    );
+  }
+
+  /** Resolves when the sidecars begun so far are written. */
+  async settled(): Promise<void> {
+    await this.#keeping;
+  }
+
   /** Takes all segments below `oldestSeq` out of use; resolves when nobody reads in them. */
   async retire(oldestSeq: number): Promise<void> {
     this.#oldestSeq = Math.max(this.#oldestSeq, oldestSeq);
     this.#firstSeqs = this.#firstSeqs.filter((firstSeq) => firstSeq >= this.#oldestSeq);
     const retired = [...this.#open.keys()].filter((firstSeq) => firstSeq < this.#oldestSeq);
+    for (const firstSeq of this.#tried)
+      if (firstSeq < this.#oldestSeq) this.#tried.delete(firstSeq);
     await Promise.all(retired.map((firstSeq) => this.#close(firstSeq)));
   }
 
   /** Closes everything once nobody reads any more. */
   async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.settled();
     await Promise.all([...this.#open.keys()].map((firstSeq) => this.#close(firstSeq)));
   }
 
@@ -153,6 +232,46 @@ export class SegmentFiles {
     }
     const isNamed = header !== 'bad' && header.firstSeq === firstSeq;
     return new OpenSegment(firstSeq, file, isNamed ? header : 'bad');
+  }
+
+  async #readSidecar(segment: OpenSegment, view: LogView): Promise<void> {
+    try {
+      const sealedBytes = await segment.byteEnd(view);
+      const file = await this.#files.open(this.#sidecarPath(segment.firstSeq));
+      try {
+        const bytes = Buffer.alloc(Math.min(await file.fileBytes(), sidecarBytesMax(sealedBytes)));
+        segment.useSidecar(bytes.subarray(0, await file.read(bytes, 0)), sealedBytes);
+      } finally {
+        await file.close();
+      }
+    } catch {
+      // Missing, or not to be read: the segment itself has it all.
+    }
+  }
+
+  /** From header to header through the whole segment; a damaged one is left without. */
+  async #writeSidecar(segment: OpenSegment, view: LogView): Promise<void> {
+    const { header, file } = segment;
+    if (header === 'bad' || this.#keepSidecar === undefined || this.#isClosed) return;
+    const byteEnd = await segment.byteEnd(view);
+    const index = new SparseIndex(header);
+    const onHop = (batch: BatchHeader): void => index.note(batch);
+    const from = index.placeOf(header.firstSeq);
+    const scan = hopTo(header, from, Number.MAX_SAFE_INTEGER, byteEnd, {
+      onHop,
+      laters: undefined,
+    });
+    const hop = await runScanAsync(scan, byteEnd, HOP_AHEAD_BYTES, (target, byteOffset) =>
+      file.read(target, byteOffset),
+    );
+    const { content } = index;
+    if (hop.kind !== 'end' || content.end.byteOffset !== byteEnd) return;
+    const bytes = encodeSidecar(header, content);
+    await this.#keepSidecar(this.#sidecarPath(segment.firstSeq), bytes);
+  }
+
+  #sidecarPath(firstSeq: number): string {
+    return join(this.#directory, sidecarName(firstSeq));
   }
 
   #evict(): void {

@@ -66,7 +66,7 @@ export function encodeSidecar(segment: SegmentHeader, content: IndexContent): Bu
   return bytes;
 }
 
-/** The index of this very segment of `segmentBytes`, or undefined where the file is anything else. */
+/** The index of this very segment, so many bytes long; undefined where it is anything else. */
 export function decodeSidecar(
   bytes: Buffer,
   segment: SegmentHeader,

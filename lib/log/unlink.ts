@@ -12,6 +12,7 @@ import { MiB } from '../base/units.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import { segmentName } from './descriptor.ts';
 import { listSegments } from './segments.ts';
+import { parseSidecarName } from './sidecar.ts';
 
 const STEP_BYTES = 16 * MiB;
 
@@ -45,7 +46,8 @@ export class SegmentRemover {
   async pass(): Promise<RemovalReport> {
     const { directory, metrics, retire } = this.#options;
     const oldestSeq = this.#options.oldestSeq();
-    const firstSeqs = listSegments(await readdir(directory));
+    const names = await readdir(directory);
+    const firstSeqs = listSegments(names);
     const retired = firstSeqs.filter((firstSeq) => firstSeq < oldestSeq);
     let segmentsRemoved = 0;
     let bytesRemoved = 0;
@@ -54,6 +56,11 @@ export class SegmentRemover {
       for (const firstSeq of retired) {
         bytesRemoved += await removeSegment(directory, segmentName(firstSeq));
         segmentsRemoved++;
+      }
+      // Also those that a process which ended in between has left.
+      for (const name of names) {
+        const firstSeq = parseSidecarName(name);
+        if (firstSeq !== undefined && firstSeq < oldestSeq) await unlink(join(directory, name));
       }
     } finally {
       metrics.add('relay_log_segments_removed_total', segmentsRemoved);
