@@ -22,7 +22,7 @@ import { apiRoutes } from '../http/routes.ts';
 import { API_SERVER_DEFAULTS, ApiServer } from '../http/server.ts';
 import { LogCursors } from '../log/cursor.ts';
 import { DamageReports } from '../log/damage-reports.ts';
-import { realLogFiles } from '../log/files.ts';
+import { realLogFiles, replaceFile } from '../log/files.ts';
 import { LogReader } from '../log/reader.ts';
 import { SegmentRemover } from '../log/unlink.ts';
 import type { Logger } from '../logging/logger.ts';
@@ -87,7 +87,13 @@ export class Outlet {
       return view;
     };
     const directory = limits.logDir;
-    this.#reader = new LogReader({ directory, files: realLogFiles, view: readView, oldestSeq });
+    this.#reader = new LogReader({
+      directory,
+      files: realLogFiles,
+      view: readView,
+      oldestSeq,
+      keepSidecar: replaceFile,
+    });
     const published = words.wideWriter('published');
     const bell = words.bell('bellMain');
     this.hub = new Hub(
