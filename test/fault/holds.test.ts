@@ -22,7 +22,7 @@ async function start(t: { teardown(done: () => Promise<void>): void }, hold: str
   return { fleet, relay, live };
 }
 
-t.test('G11 G18 frames that wait survive the death of their thread', async (t) => {
+t.test('D37, G11, G18 frames that wait survive the death of their thread', async (t) => {
   const { fleet, relay, live } = await start(t, '60s');
   fleet.directory.fault = 'hang';
   for (let i = 0; i < 200; i++) fleet.step();
@@ -42,7 +42,7 @@ t.test('G11 G18 frames that wait survive the death of their thread', async (t) =
   t.same(await relay.rejects(), {});
 });
 
-t.test('H148 without a key in time: dropped, counted, never passed on', async (t) => {
+t.test('D37, H148 without a key in time: dropped, counted, never passed on', async (t) => {
   const { fleet, relay, live } = await start(t, '1s');
   fleet.directory.fault = 'error';
   for (let i = 0; i < 100; i++) fleet.step();
