@@ -1,4 +1,5 @@
 /** One message that is none, in the middle of a busy host's stream. */
+import { setImmediate } from 'node:timers/promises';
 import t from 'tap';
 import { encodePost, type RepoWrite } from '../../scripts/fleet/signed-repo.ts';
 import { eventually } from '../helpers/stream-checker.ts';
@@ -8,6 +9,7 @@ import { World } from '../verdicts/world.ts';
 const COMMITS = 10_000;
 const ACCOUNTS = 20;
 const RECORDS_MAX = 6;
+const PORTION = 100;
 
 let postCount = 0;
 
@@ -23,26 +25,33 @@ function nextWrite({ repo }: SceneAccount): RepoWrite {
   return { action: 'create', path: `app.bsky.feed.post/${name}`, record };
 }
 
-function sendGood(scene: Scene, accounts: readonly SceneAccount[], count: number): void {
+/** In portions: the directory and the host live in this process, too, and have to answer. */
+async function sendGood(
+  scene: Scene,
+  accounts: readonly SceneAccount[],
+  count: number,
+): Promise<void> {
   for (let i = 0; i < count; i++) {
+    if (i % PORTION === 0) await setImmediate();
     const account = accounts[i % accounts.length] as SceneAccount;
     scene.good(account, [nextWrite(account)]);
   }
 }
 
-t.test('H2 one garbage frame among 10,000 costs one strike', { timeout: 100_000 }, async (t) => {
+t.test('H2 one garbage frame among 10,000 costs one strike', { timeout: 115_000 }, async (t) => {
   const world = await World.start();
   t.teardown(() => world.stop());
   const { consumer, ledger } = world;
   const scene = await world.newScene();
-  const accounts = Array.from({ length: ACCOUNTS }, () => scene.account({ isAnnounced: false }));
+  const accounts = Array.from({ length: ACCOUNTS }, () => scene.account());
   await scene.settled();
   const before = await scene.observe();
   const receivedBefore = consumer.received.length;
-  sendGood(scene, accounts, COMMITS / 2);
+  await sendGood(scene, accounts, COMMITS / 2);
   scene.raw(Buffer.from('no frame at all'));
-  sendGood(scene, accounts, COMMITS / 2);
-  t.ok(await eventually(() => ledger.missingCount === 0, 80_000), 'all arrived');
+  await sendGood(scene, accounts, COMMITS / 2);
+  await eventually(() => ledger.missingCount === 0, 100_000);
+  t.equal(ledger.missingCount, 0, `all arrived; ${JSON.stringify(await world.relay.rejects())}`);
   const after = await scene.observe();
   // The ledger has checked each of them: unchanged, in the order of its account.
   t.equal(consumer.received.length - receivedBefore, COMMITS);
