@@ -4,6 +4,8 @@ import { REJECTS } from '../../lib/reject/codes.ts';
 import { readRows } from './table.ts';
 
 const CASES = 173;
+/** What may become of a message; other answers are compared by who reads the page. */
+const WORD = /\bPASS\*?|\b(?:IGNORE|DROP|STRIKE|CLOSE)\b/g;
 const CODED = /\b(DROP|STRIKE|IGNORE) ([a-z_]+)/g;
 const rows = readRows();
 
@@ -28,13 +30,15 @@ t.test('a verdict of ours and the code behind it agree on what is done', async (
 });
 
 /** `DROP(car)` and `DROP commit_car_bad` are the same word, `PASS*` is `PASS changed`. */
-function wordOf(verdict: string): string {
-  return /^[A-Z]+\*?/.exec(verdict.replace(/^PASS changed/, 'PASS*'))?.[0] ?? verdict;
+function wordsOf(verdict: string): Set<string> {
+  return new Set(verdict.replaceAll('PASS changed', 'PASS*').match(WORD) ?? []);
 }
 
 t.test('a verdict that is not the one of the catalogue names its decision', async (t) => {
   for (const { id, specVerdict, expected, deviation = '' } of rows) {
-    if (wordOf(specVerdict) === wordOf(expected)) continue;
+    const ours = wordsOf(expected);
+    const choices = specVerdict.split(' or ').map(wordsOf);
+    if (!ours.has('STRIKE') && choices.some((words) => words.isSubsetOf(ours))) continue;
     t.match(deviation, /^\[ADR \d{4}\]\(adr\//, `${id}: ${specVerdict}, ${expected}`);
   }
 });
