@@ -48,6 +48,8 @@ export type PersistParts = {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly retention: RetentionPolicy;
+  /** With less in the rings the next batch is filled after the sync, which is sooner then. */
+  readonly backlogBytesMin?: number;
   /** Test seam. */
   readonly crashPoint?: (point: CrashPoint) => void;
 };
@@ -56,7 +58,6 @@ export type PersistParts = {
 const PROOF_IDLE_MS = SECOND_MS;
 const RETRY_MS = 500;
 const PARK_MS = 100;
-/** With less than this in the rings the next batch is filled after the sync, which is sooner. */
 const BACKLOG_BYTES_MIN = 128 * KiB;
 
 export class PersistStage {
@@ -154,6 +155,7 @@ export class PersistStage {
   /** From memory to everybody: the only order in which a frame may become visible (G4). */
   #commit(): void {
     const { log, tail, metrics, crashPoint } = this.#parts;
+    const { backlogBytesMin = BACKLOG_BYTES_MIN } = this.#parts;
     const load = this.#load;
     const { batch } = load;
     const isNext = batch.count === 0 || load.firstSeq === log.nextSeq;
@@ -162,7 +164,7 @@ export class PersistStage {
     log.write(batch);
     this.#words.written.publish(log.nextSeq - 1 + batch.count);
     crashPoint?.('after-write');
-    const isAhead = log.hasBackground && this.#intake.backlogBytes() >= BACKLOG_BYTES_MIN;
+    const isAhead = log.hasBackground && this.#intake.backlogBytes() >= backlogBytesMin;
     log.beginSync(isAhead);
     // Nobody looks behind the end that the commit cell shows.
     tail.write(batch.frames, 0, batch.framesBytes);

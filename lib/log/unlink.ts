@@ -6,7 +6,7 @@
  * @thread main
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, unlink } from 'node:fs/promises';
+import { open, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MiB } from '../base/units.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
@@ -24,8 +24,22 @@ export type RemovalReport = {
   readonly oldest_seq: number;
 };
 
+/** The calls of a removal, one by one. Tests put the simulated disk in their place. */
+export interface RemovalFiles {
+  names(directory: string): Promise<string[]>;
+  open(path: string): Promise<{
+    bytes(): Promise<number>;
+    truncate(bytes: number): Promise<void>;
+    close(): Promise<void>;
+  }>;
+  unlink(path: string): Promise<void>;
+  /** Makes the absence of unlinked names durable. */
+  syncDirectory(path: string): Promise<void>;
+}
+
 export type SegmentRemoverOptions = {
   readonly directory: string;
+  readonly files: RemovalFiles;
   readonly metrics: MetricWriter;
   /** First seq that `persist` keeps: the start of a segment. */
   readonly oldestSeq: () => number;
@@ -44,9 +58,9 @@ export class SegmentRemover {
 
   /** One pass. Rejects with the system's error; what was not removed is tried again next time. */
   async pass(): Promise<RemovalReport> {
-    const { directory, metrics, retire } = this.#options;
+    const { directory, files, metrics, retire } = this.#options;
     const oldestSeq = this.#options.oldestSeq();
-    const names = await readdir(directory);
+    const names = await files.names(directory);
     const firstSeqs = listSegments(names);
     const retired = firstSeqs.filter((firstSeq) => firstSeq < oldestSeq);
     let segmentsRemoved = 0;
@@ -54,13 +68,14 @@ export class SegmentRemover {
     if (retired.length > 0) await retire(oldestSeq);
     try {
       for (const firstSeq of retired) {
-        bytesRemoved += await removeSegment(directory, segmentName(firstSeq));
+        bytesRemoved += await removeSegment(files, directory, segmentName(firstSeq));
         segmentsRemoved++;
       }
       // Also those that a process which ended in between has left.
       for (const name of names) {
         const firstSeq = parseSidecarName(name);
-        if (firstSeq !== undefined && firstSeq < oldestSeq) await unlink(join(directory, name));
+        const isLeft = firstSeq !== undefined && firstSeq < oldestSeq;
+        if (isLeft) await files.unlink(join(directory, name));
       }
     } finally {
       metrics.add('relay_log_segments_removed_total', segmentsRemoved);
@@ -76,31 +91,44 @@ export class SegmentRemover {
 }
 
 /** Returns how many bytes were freed. */
-async function removeSegment(directory: string, name: string): Promise<number> {
+async function removeSegment(
+  files: RemovalFiles,
+  directory: string,
+  name: string,
+): Promise<number> {
   const path = join(directory, name);
-  const handle = await open(path, constants.O_RDWR);
+  const file = await files.open(path);
   try {
-    const { size } = await handle.stat();
-    await unlink(path);
-    await syncDirectory(directory);
-    await free(handle, size);
-    return size;
+    const fileBytes = await file.bytes();
+    await files.unlink(path);
+    await files.syncDirectory(directory);
+    for (let bytes = fileBytes - STEP_BYTES; bytes > 0; bytes -= STEP_BYTES) {
+      await file.truncate(bytes);
+    }
+    return fileBytes;
   } finally {
-    await handle.close();
+    await file.close();
   }
 }
 
-async function free(handle: FileHandle, fileBytes: number): Promise<void> {
-  for (let bytes = fileBytes - STEP_BYTES; bytes > 0; bytes -= STEP_BYTES) {
-    await handle.truncate(bytes);
-  }
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
+/** The real ones: libuv's threads do the work. */
+export const realRemovalFiles: RemovalFiles = {
+  names: (directory) => readdir(directory),
+  open: async (path) => {
+    const handle = await open(path, constants.O_RDWR);
+    return {
+      bytes: async () => (await handle.stat()).size,
+      truncate: (bytes) => handle.truncate(bytes),
+      close: () => handle.close(),
+    };
+  },
+  unlink: (path) => unlink(path),
+  syncDirectory: async (path) => {
+    const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+};

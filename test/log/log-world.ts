@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../../lib/base/clock.ts';
 import { Prng } from '../../lib/base/prng.ts';
-import { MiB, toEpochMs, toMonoMs, toSeq } from '../../lib/base/units.ts';
+import { KiB, MiB, toEpochMs, toMonoMs, toSeq } from '../../lib/base/units.ts';
 import type { BackgroundSync } from '../../lib/log/background-sync.ts';
 import type { Disk } from '../../lib/log/disk.ts';
 import type { LogFiles } from '../../lib/log/files.ts';
@@ -69,6 +69,7 @@ export type WorldOptions = {
   readonly retention?: RetentionPolicy;
   readonly saltSeed?: number;
   readonly background?: BackgroundSync | undefined;
+  readonly backlogBytesMin?: number;
 };
 
 export type Offer = { readonly ring?: number; readonly kind?: number; readonly didHashLo?: number };
@@ -128,6 +129,7 @@ export class World {
       logger: silentLogger,
       retention: options.retention ?? { ageMsMax: 1e12, bytesMax: 0 },
       crashPoint: (point) => this.onPoint(point),
+      backlogBytesMin: options.backlogBytesMin ?? 128 * KiB,
     });
     this.#publishedSeq = writer.nextSeq - 1;
   }

@@ -11,7 +11,7 @@ import { NodeDisk } from '../../lib/log/disk.ts';
 import { type LogFiles, realLogFiles, replaceFile } from '../../lib/log/files.ts';
 import { LogReader } from '../../lib/log/reader.ts';
 import { parseSidecarName, sidecarName } from '../../lib/log/sidecar.ts';
-import { SegmentRemover } from '../../lib/log/unlink.ts';
+import { realRemovalFiles, SegmentRemover } from '../../lib/log/unlink.ts';
 import { MetricWriter } from '../../lib/metrics/slots.ts';
 import { FaultDisk } from './fault-disk.ts';
 import { DIRECTORY, must, randomBytes, readAll, World } from './log-world.ts';
@@ -251,6 +251,7 @@ t.test('G7: on a real disk: put back in place, removed with its segment', async 
   const oldestSeq = must(world.log.sealed[2]).firstSeq;
   const remover = new SegmentRemover({
     directory,
+    files: realRemovalFiles,
     metrics: new MetricWriter(),
     oldestSeq: () => oldestSeq,
     activeBytes: () => 0,

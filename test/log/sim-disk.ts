@@ -1,14 +1,17 @@
 /**
  * A disk in memory that keeps, per file and per name, what was synced and what was not. At a power
- * cut everything unsynced is kept, dropped or torn at 512 bytes, by seed. `quirks` take a guard
- * away, for the controls that must fail.
+ * cut everything unsynced is kept, dropped or torn, at 512 bytes or at 4 KiB, by seed: each piece
+ * and each name by itself, whatever was written first. `quirks` take a guard away, for the controls
+ * that must fail.
  */
 import { dirname } from 'node:path';
 import type { Prng } from '../../lib/base/prng.ts';
 import type { Disk, OpenMode } from '../../lib/log/disk.ts';
 import type { LogFiles } from '../../lib/log/files.ts';
+import type { RemovalFiles } from '../../lib/log/unlink.ts';
 
-const SECTOR_BYTES = 512;
+/** What a disk writes at once: a sector of an old one, a page of a new one. */
+const PIECE_BYTES = [512, 4096] as const;
 
 export type Quirks = { readonly isSyncIgnored?: boolean; readonly isDirSyncIgnored?: boolean };
 
@@ -42,7 +45,7 @@ class Inode {
   }
 
   /** What is on the platter when the power fails now. */
-  cut(prng: Prng): Buffer {
+  cut(prng: Prng, pieceBytes: number): Buffer {
     // The size is what it was after one of the operations, or before all of them.
     const sizes = [this.durable.length];
     for (const op of this.ops) {
@@ -56,7 +59,7 @@ class Inode {
       if (op.kind !== 'write') continue;
       const end = op.at + op.bytes.length;
       for (let at = op.at; at < end; ) {
-        const next = Math.min(end, (Math.floor(at / SECTOR_BYTES) + 1) * SECTOR_BYTES);
+        const next = Math.min(end, (Math.floor(at / pieceBytes) + 1) * pieceBytes);
         if (prng.nextBelow(2) === 1) op.bytes.copy(platter, at, at - op.at, next - op.at);
         at = next;
       }
@@ -167,6 +170,7 @@ export class SimDisk implements Disk {
   /** The disk after the power came back; everything that was open is gone. */
   powerCut(prng: Prng): SimDisk {
     const next = new SimDisk(this.#quirks);
+    const pieceBytes = PIECE_BYTES[prng.nextBelow(2)] ?? 512;
     const names = new Map(this.#durableNames);
     for (const { name, inode } of this.#nameOps) {
       if (prng.nextBelow(2) === 0) continue;
@@ -179,7 +183,7 @@ export class SimDisk implements Disk {
       else next.#directories.set(directory, true);
     }
     for (const [name, inode] of names) {
-      if (!lost.has(dirname(name))) next.put(name, inode.cut(prng));
+      if (!lost.has(dirname(name))) next.put(name, inode.cut(prng, pieceBytes));
     }
     return next;
   }
@@ -235,5 +239,22 @@ export function simFiles(disk: Disk): LogFiles {
       };
     },
     names: async (directory) => disk.readdir(directory),
+  };
+}
+
+/** How main removes segments from a simulated (or any) disk. */
+export function simRemovalFiles(disk: Disk): RemovalFiles {
+  return {
+    names: async (directory) => disk.readdir(directory),
+    open: async (path) => {
+      const fd = disk.open(path, 'write');
+      return {
+        bytes: async () => disk.fileBytes(fd),
+        truncate: async (bytes) => disk.ftruncate(fd, bytes),
+        close: async () => disk.close(fd),
+      };
+    },
+    unlink: async (path) => disk.unlink(path),
+    syncDirectory: async (path) => disk.fsyncDir(path),
   };
 }

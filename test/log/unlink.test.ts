@@ -8,7 +8,7 @@ import { segmentName } from '../../lib/log/descriptor.ts';
 import { NodeDisk } from '../../lib/log/disk.ts';
 import { realLogFiles } from '../../lib/log/files.ts';
 import type { LogDamage } from '../../lib/log/reader.ts';
-import { SegmentRemover } from '../../lib/log/unlink.ts';
+import { realRemovalFiles, SegmentRemover } from '../../lib/log/unlink.ts';
 import { type Logger, silentLogger } from '../../lib/logging/logger.ts';
 import { MetricWriter } from '../../lib/metrics/slots.ts';
 import { must, readAll, World } from './log-world.ts';
@@ -37,6 +37,7 @@ t.test(
     let oldestSeq = 1;
     const remover = new SegmentRemover({
       directory,
+      files: realRemovalFiles,
       metrics,
       oldestSeq: () => oldestSeq,
       activeBytes: () => world.view.byteEnd,
