@@ -24,7 +24,7 @@ import { LogCursors } from '../log/cursor.ts';
 import { DamageReports } from '../log/damage-reports.ts';
 import { realLogFiles, replaceFile } from '../log/files.ts';
 import { LogReader } from '../log/reader.ts';
-import { SegmentRemover } from '../log/unlink.ts';
+import { realRemovalFiles, SegmentRemover } from '../log/unlink.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import type { Regions } from '../ring/regions.ts';
@@ -124,6 +124,7 @@ export class Outlet {
     );
     this.#remover = new SegmentRemover({
       directory,
+      files: realRemovalFiles,
       metrics,
       oldestSeq,
       activeBytes: () => readView().byteEnd,
