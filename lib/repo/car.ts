@@ -10,7 +10,7 @@
  * nobody can prepare many, for there is a secret per process.
  * @thread any
  */
-import { hash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { assert } from '../base/assert.ts';
 import { latin1 } from '../base/bytes.ts';
 import type { RejectCode } from '../reject/codes.ts';
@@ -33,6 +33,7 @@ import {
 import { startsWith } from '../wire/fields.ts';
 import { byteAt } from '../wire/utf8.ts';
 import type { Cid } from './cid.ts';
+import { digestOf } from './digest.ts';
 
 /** Most blocks of one CAR; a longer one is abuse (H73, S36). */
 export const CAR_BLOCKS_MAX = 10_000;
@@ -115,7 +116,7 @@ export class CarIndex {
   /** Whether the block hashes to its CID (CA-4, H68). */
   isBlockIntact(block: number): boolean {
     const start = this.blockStart(block);
-    const digest = hash('sha256', this.#buf.subarray(start, this.blockEnd(block)), 'latin1');
+    const digest = digestOf(this.#buf, start, this.blockEnd(block));
     if (!isDigest(this.#buf, start - DIGEST_BYTES, digest)) return false;
     this.#intactBlock = block;
     return true;

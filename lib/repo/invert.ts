@@ -80,7 +80,7 @@ export class Inversion {
     const { action, path, cid } = this.#op(index);
     const arena = this.#tree.arena;
     const keyAt = arena.addText(path);
-    const height = keyHeight(arena.bytes.subarray(keyAt, keyAt + path.length));
+    const height = keyHeight(arena.view, keyAt, path.length);
     this.#keyAt[index] = keyAt;
     this.#height[index] = height;
     this.#editor.select(keyAt, path.length, height);

@@ -3,15 +3,28 @@
  * the keys of a whole tree, four at a time. Knows nothing of nodes.
  * @thread any
  */
-import { hash } from 'node:crypto';
+import { digestOf } from './digest.ts';
 import { LANE_BYTES_MAX, Sha256Lanes } from './sha256-lanes.ts';
 import { LANES } from './sha256-module.ts';
 
 const WORD_BITS = 32;
 
-/** Height of one key. */
-export function keyHeight(key: Uint8Array): number {
-  const digest = hash('sha256', key, 'latin1');
+/** Lanes for one key at a time, and lanes in which keys may wait. */
+const single = Sha256Lanes.create();
+const lanes = Sha256Lanes.create();
+
+/** Height of the key `bytes[at, at + length)`. */
+export function keyHeight(bytes: DataView, at: number, length: number): number {
+  if (single === undefined || length > LANE_BYTES_MAX) return heightByDigest(bytes, at, length);
+  single.set(0, bytes, at, length);
+  single.run();
+  const word = single.digestWord(0);
+  return word === 0 ? heightByDigest(bytes, at, length) : Math.clz32(word) >> 1;
+}
+
+function heightByDigest(bytes: DataView, at: number, length: number): number {
+  const key = Buffer.from(bytes.buffer, bytes.byteOffset + at, length);
+  const digest = digestOf(key, 0, length);
   let zeroBits = 0;
   for (let i = 0; i < digest.length; i++) {
     const byte = digest.charCodeAt(i);
@@ -20,8 +33,6 @@ export function keyHeight(key: Uint8Array): number {
   }
   return zeroBits >> 1;
 }
-
-const lanes = Sha256Lanes.create();
 
 /**
  * Whether keys have the heights they should: `begin`, `add` each, `end`. A wrong one shows in the
@@ -41,8 +52,7 @@ export class HeightCheck {
     // 32 zero bits are beyond what a lane tells.
     const isForLane = length <= LANE_BYTES_MAX && height < WORD_BITS / 2;
     if (lanes === undefined || !isForLane) {
-      const key = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
-      return keyHeight(key) === height;
+      return keyHeight(bytes, at, length) === height;
     }
     const lane = this.#waiting++;
     lanes.set(lane, bytes, at, length);

@@ -5,7 +5,6 @@
  * DRISL. Unchanged nodes and stubs keep their CIDs.
  * @thread any
  */
-import { hash } from 'node:crypto';
 import { assert } from '../base/assert.ts';
 import { writeLatin1 } from '../base/bytes.ts';
 import {
@@ -18,6 +17,7 @@ import {
   writeHead,
 } from '../wire/cbor.ts';
 import { CID_PREFIX_DRISL, type Cid, EMPTY_TREE_CID } from './cid.ts';
+import { digestOf } from './digest.ts';
 import type { PartialTree } from './mst.ts';
 import { type MstArena, NONE, PATCHED, UNCHANGED } from './mst-arena.ts';
 
@@ -80,8 +80,8 @@ export class TreeEncoder {
   #hashAgain(node: number): void {
     const arena = this.#arena;
     const start = (arena.nodeCidAt[node] as number) + CID_BYTES;
-    const block = arena.bytes.subarray(start, arena.nodeEnd[node] as number);
-    writeLatin1(arena.bytes, hash('sha256', block, 'latin1'), start - DIGEST_BYTES);
+    const digest = digestOf(arena.bytes, start, arena.nodeEnd[node] as number);
+    writeLatin1(arena.bytes, digest, start - DIGEST_BYTES);
   }
 
   /** Writes the node and stores the CID of what was written. */
@@ -97,7 +97,7 @@ export class TreeEncoder {
     }
     if (bytesMax > this.#out.length) this.#out = Buffer.allocUnsafeSlow(2 * bytesMax);
     const bytes = writeNode(this.#out, arena, first, entryCount);
-    const digest = hash('sha256', this.#out.subarray(0, bytes), 'latin1');
+    const digest = digestOf(this.#out, 0, bytes);
     arena.nodeCidAt[node] = arena.addText(CID_PREFIX_DRISL + digest);
   }
 }

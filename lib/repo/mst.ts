@@ -184,9 +184,9 @@ export class PartialTree {
   }
 
   #heightOf(leaf: number): number {
-    const keyAt = this.arena.itemKeyAt[leaf] as number;
-    const keyBytes = this.arena.itemKeyBytes[leaf] as number;
-    return keyHeight(this.arena.bytes.subarray(keyAt, keyAt + keyBytes));
+    const arena = this.arena;
+    const keyAt = arena.itemKeyAt[leaf] as number;
+    return keyHeight(arena.view, keyAt, arena.itemKeyBytes[leaf] as number);
   }
 
   #fail(): false {

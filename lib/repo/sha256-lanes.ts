@@ -22,6 +22,13 @@ declare const WebAssembly: {
   readonly Instance: new (module: object) => { readonly exports: object };
 };
 
+let module: object | undefined;
+
+function compiled(): object | undefined {
+  const bytes = sha256Module();
+  return WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined;
+}
+
 /** Scratch of one thread: set the lanes, run, read their digests, without yielding between. */
 export class Sha256Lanes {
   readonly #run: () => void;
@@ -32,11 +39,11 @@ export class Sha256Lanes {
     this.#words = new Int32Array(memory.buffer);
   }
 
-  /** Undefined where the machine has no SIMD, or has it wrong. */
+  /** Lanes of their own; undefined where the machine has no SIMD, or has it wrong. */
   static create(): Sha256Lanes | undefined {
-    const bytes = sha256Module();
-    if (!WebAssembly.validate(bytes)) return undefined;
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+    module ??= compiled();
+    if (module === undefined) return undefined;
+    const instance = new WebAssembly.Instance(module);
     const lanes = new Sha256Lanes(instance.exports as Exports);
     return lanes.#isRight() ? lanes : undefined;
   }
