@@ -110,13 +110,12 @@ export class Relay {
       verifyHangMs: config.verifyHangMs,
       onPersistEnd,
     });
-    const { limits } = this;
-    const words = this.#words;
     this.#outlet = new Outlet({
       config,
-      limits,
+      limits: this.limits,
       regions,
-      words,
+      words: this.#words,
+      offer: (control) => this.#router.offerControl(control, clock.epochMs()),
       clock,
       logger: this.#root,
       metrics,
@@ -158,6 +157,7 @@ export class Relay {
     await this.#outlet.listen();
     this.#makeDataDir();
     this.#lock = lockLog(this.limits.logDir, { processId: process.pid });
+    this.#outlet.loadHidden();
     this.#loop = new MainLoop({
       clock: this.#clock,
       words: this.#words,
@@ -276,10 +276,9 @@ export class Relay {
       if (this.#starting.signal.aborted) return;
       await this.#clock.sleep(POLL_MS, this.#starting.signal);
     }
+    await this.#insist(() => this.#outlet.recoverHidden());
     const ingest = new Ingest({
-      config,
-      limits,
-      regions: this.#regions,
+      ...task,
       words: this.#words,
       router: this.#router,
       database: database.pool,

@@ -18,6 +18,8 @@ CREATE TABLE accounts (
 
 CREATE INDEX accounts_by_host ON public.accounts USING btree (host_id, id) WHERE (upstream_status IS DISTINCT FROM 'deleted'::text);
 
+CREATE INDEX accounts_taken_down ON public.accounts USING btree (id) WHERE (local_status = 'takendown'::text);
+
 CREATE TABLE checkpoint (
   seq bigint NOT NULL DEFAULT 0,
   writer bigint NOT NULL DEFAULT 0,
@@ -75,13 +77,4 @@ CREATE TABLE schema_migrations (
   name character varying(255) NOT NULL,
   run_on timestamp without time zone NOT NULL,
   CONSTRAINT schema_migrations_pkey PRIMARY KEY (id)
-);
-
-CREATE TABLE takedowns (
-  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
-  created_at timestamp with time zone NOT NULL DEFAULT now(),
-  did text COLLATE "C" NOT NULL,
-  reason text,
-  CONSTRAINT takedowns_id_key UNIQUE (id),
-  CONSTRAINT takedowns_pkey PRIMARY KEY (did)
 );

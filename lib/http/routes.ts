@@ -7,6 +7,7 @@ import type { Logger } from '../logging/logger.ts';
 import { adminConsumerRoutes, type ConsumerList } from './admin/consumers.ts';
 import { adminHostChangeRoutes, type HostAdmin } from './admin/host-changes.ts';
 import { adminHostRoutes, type HostActivity } from './admin/hosts.ts';
+import { adminRepoRoutes, type TakedownAdmin } from './admin/repos.ts';
 import { bannerRoutes } from './banner.ts';
 import type { AccountReader, HostReader } from './readers.ts';
 import type { Route } from './route.ts';
@@ -27,6 +28,7 @@ export type RouteDeps = {
   readonly crawl: CrawlAdmission;
   readonly activity: HostActivity;
   readonly admin: HostAdmin;
+  readonly takedowns: TakedownAdmin;
   readonly hub: ConsumerList;
   readonly logger: Logger;
 };
@@ -45,6 +47,7 @@ export function apiRoutes(deps: RouteDeps): readonly Route[] {
     getRepo(accounts),
     ...adminHostRoutes(deps),
     ...adminHostChangeRoutes(deps),
+    ...adminRepoRoutes(deps),
     ...adminConsumerRoutes(deps.hub),
   ];
 }

@@ -168,6 +168,7 @@ export const CATALOG = {
     PERSIST,
     '1 while nothing can be appended, for want of space as a rule (G16).',
   ),
+  relay_log_hidden_dids_count: gauge(MAIN, 'Accounts whose content readers do not get (G28).'),
   relay_log_corrupt_batches_total: counter(
     MAIN_PERSIST,
     'Batches whose checksum did not match when they were read (G24).',

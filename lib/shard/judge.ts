@@ -119,7 +119,7 @@ export class Judge {
   }
 
   /**
-   * Carries out the decision that `decodeControl` has just read: our own status of the account, told
+   * Carries out the decision that `decodeControl` has just read: our status of the account, told
    * to the network by an #account of ours with what then holds (AC-6). Not for an account that was
    * never shown, and nothing where it holds already.
    */

@@ -23,10 +23,12 @@ import { API_SERVER_DEFAULTS, ApiServer } from '../http/server.ts';
 import { LogCursors } from '../log/cursor.ts';
 import { DamageReports } from '../log/damage-reports.ts';
 import { realLogFiles, replaceFile } from '../log/files.ts';
+import { HiddenDids } from '../log/hidden-dids.ts';
 import { LogReader } from '../log/reader.ts';
 import { realRemovalFiles, SegmentRemover } from '../log/unlink.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
+import type { Control } from '../ring/control-record.ts';
 import type { Regions } from '../ring/regions.ts';
 import { CommitReader, CommitView } from '../shared/commit-cell.ts';
 import type { Words } from '../shared/regions.ts';
@@ -36,6 +38,7 @@ import { AccountCounts } from './account-counts.ts';
 import type { HostDesk } from './host-desk.ts';
 import type { Ingest } from './ingest.ts';
 import { AccountRows, DatabaseSource, HostRows } from './readers.ts';
+import { TakedownDesk } from './takedowns.ts';
 import { VERSION } from './version.ts';
 
 const RETENTION_MS = 30 * SECOND_MS;
@@ -57,6 +60,8 @@ export type OutletParts = {
   readonly limits: Limits;
   readonly regions: Regions;
   readonly words: Words;
+  /** Hands a decision to the verify thread of its account; false while its ring is full. */
+  readonly offer: (control: Control) => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: MetricWriter;
@@ -70,6 +75,8 @@ export class Outlet {
   readonly #reader: LogReader;
   readonly #remover: SegmentRemover;
   readonly #source = new DatabaseSource();
+  readonly #hidden: HiddenDids;
+  readonly #takedowns: TakedownDesk;
   #retention: SupervisedLoop | undefined;
   #ingest: Ingest | undefined;
   #port = 0;
@@ -87,6 +94,7 @@ export class Outlet {
       return view;
     };
     const directory = limits.logDir;
+    this.#hidden = new HiddenDids(directory);
     this.#reader = new LogReader({
       directory,
       files: realLogFiles,
@@ -130,6 +138,15 @@ export class Outlet {
       activeBytes: () => readView().byteEnd,
       retire: (seq) => this.#reader.retire(seq),
     });
+    this.#takedowns = new TakedownDesk({
+      database: () => this.#source.get(),
+      hidden: this.#hidden,
+      hideTail: () => this.hub.hideTail(),
+      offer: parts.offer,
+      clock,
+      logger: parts.logger.child('takedowns'),
+      metrics,
+    });
     this.#server = this.#createServer();
   }
 
@@ -146,6 +163,16 @@ export class Outlet {
       const message = `cannot listen on ${host}:${port}: ${errorText(error)}`;
       throw new RelayFault('listen_failed', message, { isRetryable: false, cause: error });
     }
+  }
+
+  /** What must not be shown, before anything is. Throws a `RelayFault` where that is not known. */
+  loadHidden(): void {
+    this.#hidden.load();
+  }
+
+  /** The rows are up to the log: they have the last word on what must not be shown. */
+  recoverHidden(): Promise<void> {
+    return this.#takedowns.recover();
   }
 
   /** The log is open: retention may remove what it has given up. */
@@ -179,6 +206,7 @@ export class Outlet {
   async close(msMax: number): Promise<void> {
     const { clock } = this.#parts;
     await this.#retention?.stop();
+    this.#takedowns.stop();
     this.drain();
     const wantedMs = CLOSE_MS_PER_CONSUMER * this.hub.size;
     const spreadMs = Math.min(CLOSE_SPREAD_MS_MAX, wantedMs, msMax / 2);
@@ -192,7 +220,8 @@ export class Outlet {
   #createCursors(logger: Logger): LogCursors {
     const { limits, metrics } = this.#parts;
     const reports = new DamageReports({ directory: limits.logDir, logger, metrics });
-    return new LogCursors(this.#reader, { onDamage: (damage) => reports.note(damage) });
+    const { isHidden } = this.#hidden;
+    return new LogCursors(this.#reader, { isHidden, onDamage: (damage) => reports.note(damage) });
   }
 
   #createServer(): ApiServer {
@@ -220,6 +249,7 @@ export class Outlet {
         changeLenient: (hostname, isLenient) => this.#hosts().changeLenient(hostname, isLenient),
       },
       activity: { hostnames: () => this.#hostnames(), of: (hostId) => this.#useOf(hostId) },
+      takedowns: this.#takedowns,
       hub: this.hub,
       logger,
     });

@@ -4,6 +4,7 @@ import { SystemClock } from '../../lib/base/clock.ts';
 import { refuseUpgrade } from '../../lib/broadcast/handshake.ts';
 import type { CrawlCaller, CrawlResult } from '../../lib/hosts/crawl.ts';
 import { ADMIN_AUTH_DEFAULTS } from '../../lib/http/admin/auth.ts';
+import type { TakedownResult } from '../../lib/http/admin/repos.ts';
 import type { AccountView, HostView, RepoView } from '../../lib/http/readers.ts';
 import type { Route } from '../../lib/http/route.ts';
 import { apiRoutes, type RouteDeps } from '../../lib/http/routes.ts';
@@ -80,7 +81,9 @@ export class Api {
   readonly changed: object[] = [];
   readonly upgraded: string[] = [];
   readonly logged: object[] = [];
+  readonly takendown: { readonly id: number; readonly did: string }[] = [];
   crawlResult: CrawlResult | undefined;
+  takedownResult: TakedownResult = 'done';
   failure: Error | undefined;
   server!: ApiServer;
   port = 0;
@@ -147,6 +150,17 @@ export class Api {
       admin: {
         changeLimits: async (hostname, change) => this.#change(hostname, change),
         changeLenient: async (hostname, isLenient) => this.#change(hostname, { isLenient }),
+      },
+      takedowns: {
+        change: async (did, isDown) => {
+          this.#mayFail();
+          this.changed.push({ did, isDown });
+          return this.takedownResult;
+        },
+        page: async (afterId, limit) => {
+          this.#mayFail();
+          return this.takendown.filter(({ id }) => id > afterId).slice(0, limit);
+        },
       },
       hub: { consumers: [], headSeq: () => 0 },
     };

@@ -18,6 +18,7 @@ import {
 } from '../../lib/store/identity-rows.ts';
 import type { Database } from '../../lib/store/pool.ts';
 import { statement } from '../../lib/store/statement.ts';
+import { loadTakedowns, pageTakedowns } from '../../lib/store/takedown-rows.ts';
 import { startTestPostgres } from '../helpers/postgres.ts';
 
 const postgres = await startTestPostgres(t);
@@ -259,4 +260,28 @@ t.test('CIDs travel as 36 bytes', async (t) => {
   t.equal(cidToColumn(''), null);
   t.equal(cidFromColumn(null), null);
   t.throws(() => cidToColumn('short'), { name: 'AssertionFailed' });
+});
+
+t.test('G28: what is taken down here is found by pages, in the order of first sight', async (t) => {
+  const pool = await postgres.createPool(t);
+  const rows = Array.from({ length: 9 }, (_, index) => {
+    const localStatus = index % 3 === 0 ? null : index % 3 === 1 ? 'takendown' : 'suspended';
+    return account(index + 1, 1, { localStatus });
+  });
+  // One by one, so that the order of first sight is known.
+  for (const row of rows) await upsertAccounts(pool, [row]);
+  const wanted = rows.filter((row) => row.localStatus === 'takendown').map((row) => row.did);
+  const first = await pageTakedowns(pool, 0, 2);
+  t.same(
+    first.map((row) => row.did),
+    wanted.slice(0, 2),
+  );
+  const rest = await pageTakedowns(pool, first.at(-1)?.id ?? 0, 2);
+  t.same(
+    rest.map((row) => row.did),
+    wanted.slice(2),
+  );
+  t.same(await loadTakedowns(pool), new Set(wanted));
+  await upsertAccounts(pool, [account(2, 2, { localStatus: null })]);
+  t.same(await loadTakedowns(pool), new Set(wanted.slice(1)));
 });

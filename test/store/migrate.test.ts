@@ -131,6 +131,6 @@ t.test('npm run migrate: status, progress, exit codes', async (t) => {
   t.match(call('--help'), { status: 0, stdout: /--status/ });
   t.match(call('--nonsense'), { status: 2, stderr: /Usage/ });
   t.match(call('--status'), { status: 3, stdout: /pending {2}000001_hosts/ });
-  t.match(call(), { status: 0, stdout: /applied 5/, stderr: /5\/5 000005_lenient_hosts/ });
-  t.match(call('--status'), { status: 0, stdout: /applied {2}000005_lenient_hosts/ });
+  t.match(call(), { status: 0, stdout: /applied 6/, stderr: /6\/6 000006_takedowns/ });
+  t.match(call('--status'), { status: 0, stdout: /applied {2}000006_takedowns/ });
 });

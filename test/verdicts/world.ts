@@ -57,6 +57,14 @@ export class World {
     this.#relay = await RelayProcess.start({ dataDir, env: this.#env });
   }
 
+  /** A clean stop, something while it is down, and a relay on the same data. */
+  async restart(whileDown: (dataDir: string) => void = () => {}): Promise<void> {
+    const { dataDir } = this.#relay;
+    await this.#relay.kill('SIGTERM');
+    whileDown(dataDir);
+    this.#relay = await RelayProcess.start({ dataDir, env: this.#env });
+  }
+
   /** A second consumer, from the start of the log, gets what the first one got. */
   async readAgain(): Promise<RecordingConsumer> {
     const again = new RecordingConsumer(() => this.#relay.streamUrl, 0);
