@@ -28,6 +28,8 @@ const SAMPLE_EVERY = 16;
 /** Of the inputs of a batch that we pass, so many are judged with @atproto at least. */
 const PASSES_SAMPLED = BATCH_INPUTS / 20;
 const RIGHT_ONES_EVERY = 64;
+/** Instead of a verdict of ours: failed already. */
+const THROWS = 'throws';
 
 export class Campaign {
   readonly #seed: number;
@@ -50,12 +52,16 @@ export class Campaign {
     return new Campaign(seed, await loadAtproto(), verdictOf);
   }
 
-  /** Runs the inputs from one number up to another, both of one batch; what came of them. */
-  async run(from: number, to: number): Promise<Tally> {
+  /**
+   * Runs the inputs from one number up to another, both of one batch; what came of them. Says
+   * which one it is about to judge: who does not come back from one cannot say so afterwards.
+   */
+  async run(from: number, to: number, onInput?: (index: number) => void): Promise<Tally> {
     this.#tally = emptyTally();
     this.#passesSampled = 0;
     const { askedCount, rememberedCount } = this.#memory;
     for (let index = from; index < to; index++) {
+      onInput?.(index);
       await this.#judgeOne(index, this.#source.input(index));
       if (index % RIGHT_ONES_EVERY === 0) this.#judgeRightOne(index);
     }
@@ -92,6 +98,7 @@ export class Campaign {
       change.inputs += 1;
       if (isPass) change.passed += 1;
     }
+    if (ours === THROWS) return;
     const libraries = [ATCUTE];
     if (isAllAsked || this.#isSampled(index, isPass)) libraries.push(this.#atproto);
     for (const library of libraries) {
@@ -119,7 +126,7 @@ export class Campaign {
     } catch (error) {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#fail(index, `ours throws ${text}`, input);
-      return 'throws';
+      return THROWS;
     }
   }
 
@@ -149,7 +156,7 @@ export class Campaign {
     library: Library,
   ): Promise<void> {
     // Whether it is the input or what was left over from the one before.
-    const again = this.#verdictOf(input);
+    const again = this.#ourVerdict(index, input);
     if (again !== ours) {
       this.#fail(index, `ours says ${ours}, then ${again}`, input);
       return;

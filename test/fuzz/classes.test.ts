@@ -4,7 +4,7 @@ import { cidOf } from '../../scripts/fleet/repo-tree.ts';
 import { ATCUTE } from './atcute-library.ts';
 import { loadAtproto } from './atproto-library.ts';
 import { basesOf } from './bases.ts';
-import { byteString, entry, head, text } from './cbor-items.ts';
+import { byteString, encodeMap, entriesOf, entry, head, parseItem, text } from './cbor-items.ts';
 import { type Disagreement, EXPLAINED, explain } from './classes.ts';
 import type { Draft } from './draft.ts';
 import { DraftNode } from './draft-node.ts';
@@ -12,6 +12,7 @@ import type { FuzzInput } from './input.ts';
 import { judge } from './judge.ts';
 import { lenientUndo } from './lenient-undo.ts';
 import type { Library } from './library.ts';
+import { limitsExceeded } from './limits-exceeded.ts';
 import { ourVerdict } from './ours.ts';
 
 const ATPROTO = await loadAtproto();
@@ -152,6 +153,65 @@ for (const [name, { library, change, ours = 'pass' }] of Object.entries(MEMBERS)
     t.equal(found.ours === 'pass', false, 'ours sees it');
   });
 }
+
+const deep = (levels: number): Buffer =>
+  Buffer.concat([...Array.from({ length: levels }, () => head(4, 1)), head(0, 0)]);
+const field = (value: Buffer) => (draft: Draft) => {
+  draft.onPayload = (entries) => [...entries, entry('zz-unknown', value)];
+};
+const block = { cid: cidOf(Buffer.from([0xf6])), bytes: Buffer.from([0xf6]) };
+const LIMITS: readonly (readonly [name: string, change: (draft: Draft) => void])[] = [
+  ['depth', field(deep(33))],
+  ['items', field(Buffer.concat([head(4, 131_073), Buffer.alloc(131_073)]))],
+  ['bytes of a key', field(encodeMap([entry('k'.repeat(8193), head(0, 0))]))],
+  ['bytes of unknown fields', field(byteString(Buffer.alloc(65_536)))],
+  [
+    'entries of the envelope',
+    (draft) => {
+      const more = Array.from({ length: 53 }, (_, i) => entry(`zz-field-${100 + i}`, head(0, 0)));
+      draft.onPayload = (entries) => [...entries, ...more];
+    },
+  ],
+  [
+    'entries of an operation',
+    (draft) => {
+      const more = Array.from({ length: 16 }, (_, i) => entry(`zz-field-${100 + i}`, head(0, 0)));
+      draft.onOps = (ops) =>
+        ops.map((op) => encodeMap([...(entriesOf(op, parseItem(op)) ?? []), ...more]));
+    },
+  ],
+  [
+    'depth',
+    (draft) => {
+      draft.onBlocks = (blocks) => [block, ...blocks];
+      draft.onCommit = (entries) => [...entries, entry('zz-unknown', deep(32))];
+    },
+  ],
+  [
+    'blocks of a CAR',
+    (draft) => {
+      draft.onBlocks = (blocks) => [...blocks, ...Array.from({ length: 10_000 }, () => block)];
+    },
+  ],
+];
+
+for (const [index, [name, change]] of LIMITS.entries()) {
+  t.test(`LM-10, CB-11: beyond a limit of ours ${index + 1}: ${name}`, async (t) => {
+    const input = changed(change);
+    t.same(
+      [...new Set(limitsExceeded(input.frame))].filter((each) => each === name),
+      [name],
+    );
+    const found = await disagreement(ATCUTE, input);
+    t.not(found.ours, 'pass');
+    t.ok(found.theirs.isPass, found.theirs.detail);
+    t.equal((await explain(found))?.name, 'beyond a limit of ours');
+  });
+}
+
+t.test('a right message is within all limits', async (t) => {
+  for (const { frame } of basesOf(1)) t.same(limitsExceeded(frame), []);
+});
 
 t.test('a plain disagreement is of no class', async (t) => {
   const input = changed(() => undefined);

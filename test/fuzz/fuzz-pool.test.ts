@@ -3,6 +3,7 @@ import t from 'tap';
 import { Campaign } from './campaign.ts';
 import { rangesOf, runFuzz } from './fuzz-pool.ts';
 import { BATCH_INPUTS } from './input.ts';
+import { inputOf } from './saved-input.ts';
 import { merge } from './tally.ts';
 
 t.test('ranges end where batches do', async (t) => {
@@ -26,4 +27,19 @@ t.test('the same inputs whatever the number of threads', async (t) => {
   t.equal(tally.inputs, 300);
   t.same(tally.verdicts, alone.verdicts);
   t.equal(tally.frameBytes, alone.frameBytes);
+});
+
+t.test('a thread that does not come back is ended, and its input saved', async (t) => {
+  const tally = await runFuzz({
+    seed: 1,
+    from: 0,
+    count: 100,
+    jobs: 1,
+    failuresMax: 0,
+    onProgress: () => undefined,
+    stuckMsMax: 1000,
+    thread: new URL('stuck-thread.ts', import.meta.url),
+  });
+  t.match(tally.failures, [{ index: 7, what: 'no verdict after 1 s' }]);
+  t.ok(inputOf(tally.failures[0]?.saved ?? '').frame.length > 0);
 });

@@ -25,25 +25,34 @@ export function limitsExceeded(frame: Buffer): string[] {
   if (parts === undefined) return [];
   const { header, payload } = parts;
   const car = carOf(frame);
-  const others = [car?.header, ...(car?.blocks.slice(0, 1).map(({ bytes }) => bytes) ?? [])];
+  const commits = car?.blocks.filter(({ bytes }) => isCommit(bytes)) ?? [];
+  const others = [car?.header, ...commits.map(({ bytes }) => bytes)];
   const ops = fieldOf(frame, payload, 'ops');
   const status = fieldOf(frame, payload, 'status');
+  // Each value of header, payload and operations is measured by itself.
+  const envelope = [header, payload, ...(ops?.children ?? [])];
+  const values = envelope.flatMap((map) => map.children.filter((item) => item !== ops));
   const exceeded = [
-    ...itemLimits(header),
-    ...itemLimits(payload),
+    ...values.flatMap(itemLimits),
     ...others.flatMap((bytes) => itemLimits(bytes && parseItem(Buffer.from(bytes)))),
   ];
   const isEnvelopeLong = [header, payload].some(({ argument }) => argument > ENVELOPE_ENTRIES_MAX);
   if (isEnvelopeLong) exceeded.push('entries of the envelope');
+  if (envelope.some(hasLongKey)) exceeded.push('bytes of a key');
   if (ops?.children.some(({ argument }) => argument > OP_ENTRIES_MAX)) {
     exceeded.push('entries of an operation');
   }
-  if (unknownBytes(frame, [header, payload, ...(ops?.children ?? [])]) > UNKNOWN_BYTES_MAX) {
+  if (unknownBytes(frame, envelope) > UNKNOWN_BYTES_MAX) {
     exceeded.push('bytes of unknown fields');
   }
   if ((status?.argument ?? 0) > STATUS_BYTES_MAX) exceeded.push('bytes of a status');
   if ((car?.blocks.length ?? 0) > CAR_BLOCKS_MAX) exceeded.push('blocks of a CAR');
   return exceeded;
+}
+
+function isCommit(block: Buffer): boolean {
+  const item = parseItem(block);
+  return item?.major === MAJOR.map && fieldOf(block, item, 'sig') !== undefined;
 }
 
 function itemLimits(root: Item | undefined): string[] {
@@ -52,13 +61,13 @@ function itemLimits(root: Item | undefined): string[] {
   const exceeded: string[] = [];
   if (depthOf(root) > DEPTH_MAX) exceeded.push('depth');
   if (items.length > ITEMS_MAX) exceeded.push('items');
-  const isKeyLong = items.some(
-    ({ major, children }) =>
-      major === MAJOR.map &&
-      children.some((each, index) => index % 2 === 0 && each.argument > KEY_BYTES_MAX),
-  );
-  if (isKeyLong) exceeded.push('bytes of a key');
+  if (items.some(hasLongKey)) exceeded.push('bytes of a key');
   return exceeded;
+}
+
+function hasLongKey({ major, children }: Item): boolean {
+  if (major !== MAJOR.map) return false;
+  return children.some((each, index) => index % 2 === 0 && each.argument > KEY_BYTES_MAX);
 }
 
 /** Containers around the innermost item. */
