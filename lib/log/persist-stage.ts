@@ -68,8 +68,8 @@ export class PersistStage {
   readonly #view = new CommitView();
   /** Written next, or being written. */
   #load = new Load();
-  /** Filled while the other one is synced. */
-  #next = new Load();
+  /** Filled while the other one is synced; made when there is a backlog for the first time. */
+  #next: Load | undefined;
   #isPaused = false;
   #isStopped = false;
   #retryAtMs = 0;
@@ -168,20 +168,22 @@ export class PersistStage {
     log.beginSync(isAhead);
     // Nobody looks behind the end that the commit cell shows.
     tail.write(batch.frames, 0, batch.framesBytes);
-    if (isAhead) this.#prepareNext();
+    const next = isAhead ? this.#prepareNext() : undefined;
     const tookMs = log.finishSync();
     metrics.observe('relay_log_fsync_seconds', tookMs / SECOND_MS);
     crashPoint?.('after-sync');
     this.#words.countLoad(metrics, load);
     this.#publish();
     load.clear();
-    [this.#load, this.#next] = [this.#next, load];
+    if (next !== undefined) [this.#load, this.#next] = [next, load];
   }
 
   /** While the disk is busy: the batch that is written as soon as this one is durable. */
-  #prepareNext(): void {
+  #prepareNext(): Load {
+    this.#next ??= new Load();
     this.#intake.fill(this.#next);
     this.#parts.log.prepare(this.#next.batch);
+    return this.#next;
   }
 
   /** One store shows the new end, the new frames, and what the rings may reuse. */

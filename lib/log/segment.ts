@@ -183,8 +183,9 @@ export class ActiveSegment {
     this.#isTailDirty = false;
   }
 
+  /** All that counts is durable: what the system says to the close changes nothing. */
   close(): void {
-    this.#disk.close(this.#fd);
+    tryClose(this.#disk, this.#fd);
   }
 
   /** A disk that cannot even truncate now is asked again before the next write. */
@@ -216,10 +217,18 @@ function openNew(disk: Disk, path: string, header: Buffer): number {
     return fd;
   } catch (error) {
     if (fd >= 0) {
-      disk.close(fd);
+      tryClose(disk, fd);
       tryUnlink(disk, path);
     }
     throw appendFault(error);
+  }
+}
+
+function tryClose(disk: Disk, fd: number): void {
+  try {
+    disk.close(fd);
+  } catch {
+    // The descriptor is gone all the same.
   }
 }
 

@@ -10,6 +10,8 @@ export type Fault = { readonly code: string } | { readonly shortBytes: number } 
 /** Changes something on the disk; the calls that can fail for want of room. */
 export const CHANGING = new Set(['create', 'pwritev', 'ftruncate', 'rename', 'unlink', 'mkdir']);
 export const SYNCING = new Set(['fdatasync', 'fsyncDir']);
+/** Leaves the disk as it is. */
+export const PASSIVE = new Set(['open', 'close', 'pread', 'readdir', 'stat', 'fileBytes']);
 
 export class FaultDisk implements Disk {
   readonly calls: Call[] = [];
@@ -22,9 +24,10 @@ export class FaultDisk implements Disk {
     this.#disk = disk;
   }
 
-  /** `what path` of every call so far, without the directory. */
+  /** `what path` of every call so far that is no mere reading, without the directory. */
   trace(): string[] {
-    return this.calls.map(({ what, path }) => `${what} ${path.split('/').at(-1)}`);
+    const calls = this.calls.filter(({ what }) => what === 'open' || !PASSIVE.has(what));
+    return calls.map(({ what, path }) => `${what} ${path.split('/').at(-1)}`);
   }
 
   open(path: string, mode: OpenMode): number {
@@ -35,7 +38,9 @@ export class FaultDisk implements Disk {
   }
 
   close(fd: number): void {
+    // The system closes a descriptor whatever it answers.
     this.#disk.close(fd);
+    this.#pass('close', this.#paths.get(fd) ?? '');
   }
 
   pwritev(fd: number, buffers: readonly Buffer[], byteOffset: number): number {
@@ -48,6 +53,7 @@ export class FaultDisk implements Disk {
   }
 
   pread(fd: number, target: Buffer, start: number, bytes: number, byteOffset: number): number {
+    this.#pass('pread', this.#paths.get(fd) ?? '');
     return this.#disk.pread(fd, target, start, bytes, byteOffset);
   }
 
@@ -67,6 +73,7 @@ export class FaultDisk implements Disk {
   }
 
   fileBytes(fd: number): number {
+    this.#pass('fileBytes', this.#paths.get(fd) ?? '');
     return this.#disk.fileBytes(fd);
   }
 
@@ -81,10 +88,12 @@ export class FaultDisk implements Disk {
   }
 
   readdir(path: string): string[] {
+    this.#pass('readdir', path);
     return this.#disk.readdir(path);
   }
 
   stat(path: string): { readonly bytes: number } | undefined {
+    this.#pass('stat', path);
     return this.#disk.stat(path);
   }
 

@@ -9,7 +9,7 @@ import { KiB } from '../../lib/base/units.ts';
 import type { BackgroundSync } from '../../lib/log/background-sync.ts';
 import type { Disk } from '../../lib/log/disk.ts';
 import { SegmentRemover } from '../../lib/log/unlink.ts';
-import { type Call, FaultDisk } from './fault-disk.ts';
+import { type Call, FaultDisk, PASSIVE } from './fault-disk.ts';
 import { must, randomBytes, readAll, World } from './log-world.ts';
 import { type Quirks, SimDisk, simFiles, simRemovalFiles } from './sim-disk.ts';
 
@@ -81,6 +81,7 @@ class Life {
   }
 
   #decide(call: Call) {
+    if (PASSIVE.has(call.what) && call.what !== 'open') return undefined;
     // The first call that fails: some errors are survived by the code, the cut is not.
     if (!this.isCut) this.moment = this.#momentOf(call);
     // Whatever the code does with the error, it reaches the disk no more.

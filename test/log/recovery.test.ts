@@ -7,7 +7,7 @@ import {
   BATCH_HEADER_BYTES,
   SEGMENT_HEADER_BYTES,
 } from '../../lib/log/descriptor.ts';
-import { DIRECTORY, randomBytes, readAll, reopen, World } from './log-world.ts';
+import { DIRECTORY, must, randomBytes, readAll, reopen, World } from './log-world.ts';
 import { SimDisk } from './sim-disk.ts';
 
 const SEGMENT = join(DIRECTORY, '0000000000000001.seg');
@@ -149,6 +149,62 @@ t.test(
     }
   },
 );
+
+t.test('G24: no flipped bit in the last published batch can make it look torn', async (t) => {
+  for (const end of ['a second without events', 'a clean stop', 'a new segment'] as const) {
+    const disk = new SimDisk();
+    const world = new World({ disk, segmentAgeMsMax: 60_000 }).start();
+    for (let i = 0; i < 2; i++) {
+      world.offer(Buffer.from('shown'));
+      world.offer(Buffer.from('to consumers'));
+      world.poll();
+    }
+    const [from, to] = [disk.content(SEGMENT).length, world.view.byteEnd];
+    t.equal(from, to);
+    const batchAt = SEGMENT_HEADER_BYTES + (to - SEGMENT_HEADER_BYTES) / 2;
+    if (end === 'a clean stop') world.words.writer('stop').publish(1);
+    else world.clock.pass(end === 'a new segment' ? 60_000 : 1000);
+    for (let i = 0; i < 2; i++) world.poll();
+    const whole = disk.content(SEGMENT);
+    const isProof = end !== 'a new segment';
+    t.equal(whole.length, to + (isProof ? BATCH_HEADER_BYTES : 0), `proven by ${end}`);
+    for (let bit = batchAt * 8; bit < to * 8; bit++) {
+      const bytes = flip(whole, bit);
+      const rotten = withContent(disk, bytes);
+      const { reader, writer, report } = reopen(rotten);
+      // In a sealed segment it is found by whoever reads it.
+      if (report.damaged.length !== (isProof ? 1 : 0)) t.fail(`${end}, bit ${bit}: not told`);
+      if (writer.nextSeq !== 5) t.fail(`${end}, bit ${bit}: next seq ${writer.nextSeq}`);
+      if (!rotten.content(SEGMENT).equals(bytes)) t.fail(`${end}, bit ${bit}: changed`);
+      const read = await reader.read(must(await reader.locate(2)));
+      const range = read.kind === 'damaged' ? read.damage : undefined;
+      if (range?.firstSeq !== 3 || range.lastSeq !== 4) t.fail(`${end}, bit ${bit}: not an error`);
+      if ((await readAll(reader)).size !== 2) t.fail(`${end}, bit ${bit}: a record was lost`);
+    }
+  }
+});
+
+t.test('G13: cut at every byte behind a proof, what was shown is whole', async (t) => {
+  const disk = new SimDisk();
+  const world = new World({ disk }).start();
+  world.offer(Buffer.from('shown'));
+  world.poll();
+  world.clock.pass(1000);
+  world.poll();
+  const whole = disk.content(SEGMENT);
+  const end = whole.length - BATCH_HEADER_BYTES;
+  for (let bytes = end; bytes <= whole.length; bytes++) {
+    const { writer, report, reader } = reopen(withContent(disk, whole.subarray(0, bytes)));
+    if (writer.nextSeq !== 2 || report.damaged.length > 0) t.fail(`cut at ${bytes}`);
+    if ((await readAll(reader)).size !== 1) t.fail(`cut at ${bytes}: lost`);
+  }
+  for (let bit = end * 8; bit < whole.length * 8; bit++) {
+    const { writer, report, reader } = reopen(withContent(disk, flip(whole, bit)));
+    if (writer.nextSeq !== 2 || report.damaged.length > 0) t.fail(`bit ${bit} of the proof`);
+    if ((await readAll(reader)).size !== 1) t.fail(`bit ${bit} of the proof: lost`);
+  }
+  t.pass('every byte and bit of the proof');
+});
 
 t.test('G24: rot in an empty batch loses nothing', async (t) => {
   const disk = new SimDisk();
