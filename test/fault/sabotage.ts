@@ -14,7 +14,7 @@ const PUBLISH_FIRST: Edit[] = [
     file: 'lib/log/persist-stage.ts',
     from: '    log.write(batch);\n',
     to: `    tail.write(batch.frames, 0, batch.framesBytes);
-    this.#view.lastSeq = lastSeq;
+    this.#view.lastSeq = log.nextSeq - 1 + batch.count;
     this.#view.segmentFirstSeq = log.segmentFirstSeq;
     this.#view.byteEnd = log.byteEnd;
     this.#view.tailEnd = tail.end;
@@ -27,8 +27,8 @@ const PUBLISH_FIRST: Edit[] = [
   },
   {
     file: 'lib/log/persist-stage.ts',
-    from: '    tail.write(batch.frames, 0, batch.framesBytes);\n    this.#words.countBatch',
-    to: '    this.#words.countBatch',
+    from: '    tail.write(batch.frames, 0, batch.framesBytes);\n    const next',
+    to: '    const next',
   },
 ];
 
