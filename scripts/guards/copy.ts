@@ -56,7 +56,12 @@ export class TreeCopy {
   /** Runs one test file in the copy. */
   async run(test: string): Promise<TestRun> {
     const env = { ...process.env, TAP_TIMEOUT: String(TEST_MS_MAX / 1000) };
-    const child = spawn(process.execPath, [test], { cwd: this.root, env, timeout: TEST_MS_MAX });
+    const child = spawn(process.execPath, [test], {
+      cwd: this.root,
+      env,
+      timeout: TEST_MS_MAX,
+      killSignal: 'SIGKILL',
+    });
     const chunks: Buffer[] = [];
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
