@@ -5,6 +5,7 @@
  * fields we do not know stay covered. Does not know keys, nor whether the values are right.
  * @thread any
  */
+import { assert } from '../base/assert.ts';
 import { latin1 } from '../base/bytes.ts';
 import type { RejectCode } from '../reject/codes.ts';
 import {
@@ -73,6 +74,7 @@ export class CommitObject {
     for (let at = start + headBytes(byteAt(buf, start)); at < end; ) {
       const valueAt = keyEnd(buf, at, end);
       const valueEnd = skipItem(buf, valueAt, end);
+      assert(valueEnd > at, 'the block was scanned');
       const bit = this.#readField(at, valueAt, valueEnd);
       if (bit < 0) return bit === BAD_VERSION ? 'commit_version_bad' : 'commit_object_bad';
       seen |= bit;
