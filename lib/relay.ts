@@ -239,6 +239,7 @@ export class Relay {
       segmentAgeMsMax: limits.segmentAgeMsMax,
       retentionAgeMsMax: config.replayWindowMs,
       retentionBytesMax: config.retentionBytesMax,
+      isEmergencyRetention: config.isEmergencyRetention,
       nextSeqMin,
       chaos: this.#seams.chaos,
     });

@@ -102,6 +102,17 @@ const LOG_KEYS = {
     [SECOND_MS, 30 * DAY_MS],
     '… or at this age, whichever is first (G7).',
   ),
+  ballastBytes: bytes(
+    'RELAY_BALLAST_BYTES',
+    '256MiB',
+    [0, TIB],
+    'File beside the log that is given back when the disk is full, for PostgreSQL (G16). 0: none.',
+  ),
+  isEmergencyRetention: flag(
+    'RELAY_EMERGENCY_RETENTION',
+    false,
+    'When the disk is full and the ballast gone, gives up segments inside the replay window.',
+  ),
   initialSeq: count(
     'RELAY_INITIAL_SEQ_NUMBER',
     '1',

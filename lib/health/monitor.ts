@@ -5,12 +5,14 @@
  * @thread liveness
  */
 import type { Clock } from '../base/clock.ts';
+import { pauseCauseName } from '../log/append-fault.ts';
 import type { Logger } from '../logging/logger.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import type { HealthReader } from '../shared/health-words.ts';
 import { PersistState } from '../shared/regions.ts';
 import { BeatWatch, StallWatch } from './beat-watch.ts';
 import {
+  ballastStateName,
   databaseStateName,
   healthVerdict,
   persistStateName,
@@ -71,6 +73,8 @@ export class HealthMonitor {
       writer_age_ms: Math.round(this.#persistAgeMs()),
       verify_age_ms_max: Math.round(this.#verifyAgeMsMax()),
       log: persistStateName(reader.persistState()),
+      log_pause: pauseCauseName(reader.pauseCause()),
+      ballast: ballastStateName(reader.ballastState()),
       db: databaseStateName(reader.databaseState()),
       assigned_seq: reader.assignedSeq(),
       written_seq: reader.writtenSeq(),

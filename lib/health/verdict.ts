@@ -9,7 +9,7 @@
  * @thread liveness
  */
 import { MINUTE_MS, SECOND_MS } from '../base/units.ts';
-import { DatabaseState, PersistState, Phase } from '../shared/regions.ts';
+import { BallastState, DatabaseState, PersistState, Phase } from '../shared/regions.ts';
 
 export const STALL_MS_MAX = 30 * SECOND_MS;
 export const LONG_OPERATION_MS_MAX = 10 * MINUTE_MS;
@@ -76,4 +76,5 @@ const nameIn = (names: Readonly<Record<string, number>>, value: number): string 
 
 export const phaseName = (phase: number): string => nameIn(Phase, phase);
 export const persistStateName = (state: number): string => nameIn(PersistState, state);
+export const ballastStateName = (state: number): string => nameIn(BallastState, state);
 export const databaseStateName = (state: number): string => nameIn(DatabaseState, state);

@@ -6,7 +6,24 @@
  */
 import { errorCode, errorText, RelayFault } from '../base/fault.ts';
 
-export type AppendCause = 'no_space' | 'quota' | 'read_only' | 'files' | 'other';
+/** The number of a cause in the word `pauseCause` is its place here, from 1. */
+export const APPEND_CAUSES = ['no_space', 'quota', 'read_only', 'files', 'other'] as const;
+export type AppendCause = (typeof APPEND_CAUSES)[number];
+
+export function pauseCauseNo(cause: AppendCause | undefined): number {
+  return cause === undefined ? 0 : APPEND_CAUSES.indexOf(cause) + 1;
+}
+
+/** '' for 0: not paused. */
+export function pauseCauseName(causeNo: number): string {
+  return APPEND_CAUSES[causeNo - 1] ?? '';
+}
+
+/** Whether it is room that is missing: then something can be given back. */
+export function isRoomCause(causeNo: number): boolean {
+  const cause = APPEND_CAUSES[causeNo - 1];
+  return cause === 'no_space' || cause === 'quota';
+}
 
 /** Errors of open, write, truncate and unlink that can go away by themselves. */
 const CAUSES = new Map<string, AppendCause>([
@@ -34,6 +51,12 @@ export function appendFault(error: unknown): unknown {
   if (error instanceof RelayFault || appendCause(error) === undefined) return error;
   const message = `log append failed: ${errorText(error)}`;
   return new RelayFault('log_append_failed', message, { isRetryable: true, cause: error });
+}
+
+/** The disk is as good as full: what is left of it is for the database (lib/log/ballast.ts). */
+export function heldFault(): RelayFault {
+  const cause = Object.assign(new Error('room is kept for the database'), { code: 'ENOSPC' });
+  return new RelayFault('log_append_failed', cause.message, { isRetryable: true, cause });
 }
 
 /** What has been written may or may not be on disk: nothing may be published any more. */

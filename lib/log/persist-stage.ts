@@ -25,7 +25,7 @@ import type { CommitWriter } from '../shared/commit-cell.ts';
 import { CommitView } from '../shared/commit-cell.ts';
 import { PersistState, type Words } from '../shared/regions.ts';
 import type { TailWriter } from '../shared/tail-ring.ts';
-import { appendCause } from './append-fault.ts';
+import { appendCause, heldFault, isRoomCause, pauseCauseNo } from './append-fault.ts';
 import { Intake, Load } from './intake.ts';
 import { PersistWords } from './persist-words.ts';
 import type { RetentionPolicy } from './retention.ts';
@@ -107,7 +107,7 @@ export class PersistStage {
     if (this.#isStopped) return 0;
     const nowMs = this.#parts.clock.monoMs();
     // Also while paused: it may be what makes room.
-    this.#retention.poll(nowMs);
+    this.#retention.poll(nowMs, this.#isDiskFull());
     const isStopping = this.#words.isStopping();
     if (this.#isPaused && isStopping) return this.#finish();
     if (this.#isPaused && nowMs < this.#retryAtMs) return 0;
@@ -134,6 +134,7 @@ export class PersistStage {
 
   #cycle(nowMs: number): number {
     const { log } = this.#parts;
+    if (this.#words.isHeld()) throw heldFault();
     // A batch that found no room waits here, with the seqs it was given.
     if (this.#load.batch.count === 0) this.#intake.fill(this.#load);
     const { count } = this.#load.batch;
@@ -211,14 +212,22 @@ export class PersistStage {
     if (this.#isPaused) return;
     this.#isPaused = true;
     this.#words.state.publish(PersistState.paused);
+    this.#words.pauseCause.publish(pauseCauseNo(cause));
     metrics.set('relay_log_paused', 1);
     logger.error({ code: fault.code, cause, error: errorText(fault) }, 'log writing is paused');
+  }
+
+  /** Full, and nothing else is left to be given back. */
+  #isDiskFull(): boolean {
+    const cause = this.#words.pauseCause.last();
+    return this.#isPaused && isRoomCause(cause) && !this.#words.hasBallast();
   }
 
   #resume(): void {
     const { logger, metrics, log } = this.#parts;
     this.#isPaused = false;
     this.#words.state.publish(PersistState.running);
+    this.#words.pauseCause.publish(0);
     metrics.set('relay_log_paused', 0);
     logger.info({ nextSeq: log.nextSeq }, 'log writing goes on');
   }

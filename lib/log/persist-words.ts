@@ -8,13 +8,14 @@ import type { MetricWriter } from '../metrics/slots.ts';
 import type { Bell } from '../shared/bell.ts';
 import type { CommitView } from '../shared/commit-cell.ts';
 import type { PositionReader, PositionWriter, WideWriter } from '../shared/position.ts';
-import type { Words } from '../shared/regions.ts';
+import { BallastState, type Words } from '../shared/regions.ts';
 import { KIND_ACCOUNT, KIND_COMMIT, KIND_IDENTITY, KIND_SYNC } from '../wire/kinds.ts';
 import { BATCH_HEADER_BYTES, RECORD_BYTES } from './descriptor.ts';
 import type { Load } from './intake.ts';
 
 export class PersistWords {
   readonly state: PositionWriter;
+  readonly pauseCause: PositionWriter;
   readonly assigned: WideWriter;
   readonly written: WideWriter;
   /** This thread sleeps on it. */
@@ -22,22 +23,38 @@ export class PersistWords {
   readonly #durable: WideWriter;
   readonly #beat: PositionWriter;
   readonly #stop: PositionReader;
+  readonly #hold: PositionReader;
+  readonly #ballast: PositionReader;
   readonly #wake: readonly Bell[];
 
   constructor(words: Words, shardCount: number) {
     this.state = words.writer('persistState');
+    this.pauseCause = words.writer('pauseCause');
     this.assigned = words.wideWriter('assigned');
     this.written = words.wideWriter('written');
     this.bell = words.bell('bellPersist');
     this.#durable = words.wideWriter('durable');
     this.#beat = words.writer('beatPersist');
     this.#stop = words.reader('stop');
+    this.#hold = words.reader('logHold');
+    this.#ballast = words.reader('ballast');
     const shards = Array.from({ length: shardCount }, (_, shard) => words.shardBell(shard));
     this.#wake = [words.bell('bellMain'), ...shards];
   }
 
   beat(): void {
     this.#beat.publish((this.#beat.last() + 1) | 0);
+  }
+
+  /** Whether main keeps the room that is left for others. */
+  isHeld(): boolean {
+    return this.#hold.observe() !== 0;
+  }
+
+  /** Whether a ballast file stands between a full disk and what retention may do about it. */
+  hasBallast(): boolean {
+    const state = this.#ballast.observe();
+    return state === BallastState.whole || state === BallastState.building;
   }
 
   isStopping(): boolean {

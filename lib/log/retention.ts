@@ -14,6 +14,8 @@ export type RetentionPolicy = {
   readonly ageMsMax: number;
   /** Of all segments, the active one included; 0 for no limit. */
   readonly bytesMax: number;
+  /** On a full disk sealed segments go even inside the window: events are worth more than past. */
+  readonly isEarlyWhenFull?: boolean;
 };
 
 export type RetentionFacts = {
@@ -27,11 +29,15 @@ export type RetentionFacts = {
   readonly elapsedMs: number;
   /** `cutoffMs` of the last pass; undefined at the first. */
   readonly cutoffMs: number | undefined;
+  /** Nothing can be appended for want of room. */
+  readonly isDiskFull?: boolean;
 };
 
 export type RetentionDecision = {
   readonly removeCount: number;
   readonly removedBytes: number;
+  /** How many of them would still have been kept, had there been room. */
+  readonly earlyCount: number;
   /** Records up to this time count as old; given to the next pass. */
   readonly cutoffMs: number | undefined;
 };
@@ -46,19 +52,26 @@ export function decideRetention(policy: RetentionPolicy, facts: RetentionFacts):
   let removedBytes = 0;
   let extraLeft = 1;
   let cutoffMs = steadyCutoffMs;
+  let earlyCount = 0;
+  const isEmergency = policy.isEarlyWhenFull === true && facts.isDiskFull === true;
   for (const segment of sealed) {
     if (segment.lastSeq > checkpointSeq) break;
     const isOverBytes = policy.bytesMax > 0 && retainedBytes > policy.bytesMax;
-    if (!isOverBytes) {
-      if (segment.newestMs > wallCutoffMs) break;
+    let isDue = isOverBytes;
+    if (!isOverBytes && segment.newestMs <= wallCutoffMs) {
       const hasComeOfAge = steadyCutoffMs !== undefined && segment.newestMs <= steadyCutoffMs;
-      if (!hasComeOfAge && extraLeft === 0) break;
-      if (!hasComeOfAge) extraLeft--;
+      isDue = hasComeOfAge || extraLeft > 0;
+      if (!hasComeOfAge && isDue) extraLeft--;
     }
+    // One in a pass, and only where nothing goes by itself: it may be enough.
+    const isEarly = !isDue && isEmergency && removeCount === 0;
+    if (!isDue && !isEarly) break;
+    if (isEarly) earlyCount++;
     removeCount++;
     removedBytes += segment.bytes;
     retainedBytes -= segment.bytes;
-    if (!isOverBytes) cutoffMs = Math.max(cutoffMs ?? 0, segment.newestMs);
+    const isByAge = !isOverBytes && !isEarly;
+    if (isByAge) cutoffMs = Math.max(cutoffMs ?? 0, segment.newestMs);
   }
-  return { removeCount, removedBytes, cutoffMs };
+  return { removeCount, removedBytes, earlyCount, cutoffMs };
 }

@@ -36,6 +36,8 @@ export type PersistTask = {
   readonly retentionAgeMsMax: number;
   /** 0 for no limit. */
   readonly retentionBytesMax: number;
+  /** Whether segments inside the window may go when the disk is full. */
+  readonly isEmergencyRetention: boolean;
   /** The next seq is at least this. */
   readonly nextSeqMin: number;
   /** Test seam; null in production. */
@@ -105,7 +107,11 @@ function openStage(
     metrics,
     clock,
     logger,
-    retention: { ageMsMax: task.retentionAgeMsMax, bytesMax: task.retentionBytesMax },
+    retention: {
+      ageMsMax: task.retentionAgeMsMax,
+      bytesMax: task.retentionBytesMax,
+      isEarlyWhenFull: task.isEmergencyRetention,
+    },
     ...(task.chaos === null ? {} : { crashPoint: crashPoints(new Chaos(task.chaos)) }),
   });
   stage.start();

@@ -25,6 +25,7 @@ const OUTCOMES = ['ok', 'error', 'timeout'] as const;
 export const LOOP_NAMES = [
   'checkpoint',
   'retention',
+  'ballast',
   'reconcile',
   'store_probe',
   'host_flush',
@@ -169,6 +170,19 @@ export const CATALOG = {
     '1 while nothing can be appended, for want of space as a rule (G16).',
   ),
   relay_log_hidden_dids_count: gauge(MAIN, 'Accounts whose content readers do not get (G28).'),
+  relay_log_free_bytes: gauge(MAIN, 'Room left on the disk of the log.'),
+  relay_log_ballast_bytes: gauge(
+    MAIN,
+    'Bytes of the ballast file; 0 where there is none, or it was given back (G16).',
+  ),
+  relay_log_ballast_releases_total: counter(
+    MAIN,
+    'Times the ballast file was given back because the disk was full (G16).',
+  ),
+  relay_log_emergency_segments_total: counter(
+    PERSIST,
+    'Segments inside the replay window given up because the disk was full.',
+  ),
   relay_log_corrupt_batches_total: counter(
     MAIN_PERSIST,
     'Batches whose checksum did not match when they were read (G24).',

@@ -45,6 +45,16 @@ export class HealthReader {
     return this.#word('databaseState');
   }
 
+  /** Why the log is paused, as in append-fault.ts; 0 while it is not. */
+  pauseCause(): number {
+    return this.#word('pauseCause');
+  }
+
+  /** One of `BallastState`. */
+  ballastState(): number {
+    return this.#word('ballast');
+  }
+
   assignedSeq(): number {
     return this.#wide('assigned');
   }

@@ -10,7 +10,10 @@
  *   stop                  main        0 run, 1 drain and end
  *   phase                 main        see Phase
  *   persistState          persist     see PersistState
+ *   pauseCause            persist     why it is paused: 0 it is not, else see append-fault.ts
  *   databaseState         main        0 unknown, 1 up, 2 down
+ *   ballast               main        see BallastState
+ *   logHold               main        1: the room left on the disk is not for the log
  *   bellMain, bellPersist any         see bell.ts
  *   checkpointSeq (wide)  main        highest seq whose account state is in PostgreSQL
  *   oldestSeq (wide)      persist     first seq still retained
@@ -61,6 +64,15 @@ export const PersistState = {
   poisoned: 4,
 } as const;
 
+/** The file that can be given back when the disk is full (G16). */
+export const BallastState = {
+  none: 0,
+  building: 1,
+  whole: 2,
+  /** Given back, and not restored yet. */
+  given: 3,
+} as const;
+
 export const DatabaseState = { unknown: 0, up: 1, down: 2 } as const;
 
 const MAIN_WORDS = [
@@ -69,7 +81,10 @@ const MAIN_WORDS = [
   'stop',
   'phase',
   'persistState',
+  'pauseCause',
   'databaseState',
+  'ballast',
+  'logHold',
   'bellMain',
   'bellPersist',
   'checkpointSeq',

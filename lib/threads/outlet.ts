@@ -6,7 +6,6 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { errorText, RelayFault } from '../base/fault.ts';
-import { type SupervisedLoop, supervise } from '../base/supervise.ts';
 import { SECOND_MS } from '../base/units.ts';
 import { ADMISSION_DEFAULTS, Admission } from '../broadcast/admission.ts';
 import { logArrivals } from '../broadcast/delivery.ts';
@@ -37,11 +36,11 @@ import type { Database } from '../store/pool.ts';
 import { AccountCounts } from './account-counts.ts';
 import type { HostDesk } from './host-desk.ts';
 import type { Ingest } from './ingest.ts';
+import { LogRoom } from './log-room.ts';
 import { AccountRows, DatabaseSource, HostRows } from './readers.ts';
 import { TakedownDesk } from './takedowns.ts';
 import { VERSION } from './version.ts';
 
-const RETENTION_MS = 30 * SECOND_MS;
 const CLOSE_SPREAD_MS_MAX = 15 * SECOND_MS;
 const CLOSE_MS_PER_CONSUMER = 10;
 const GOING_AWAY = 1001;
@@ -77,7 +76,7 @@ export class Outlet {
   readonly #source = new DatabaseSource();
   readonly #hidden: HiddenDids;
   readonly #takedowns: TakedownDesk;
-  #retention: SupervisedLoop | undefined;
+  #room: LogRoom | undefined;
   #ingest: Ingest | undefined;
   #port = 0;
 
@@ -177,15 +176,15 @@ export class Outlet {
 
   /** The log is open: retention may remove what it has given up. */
   open(): void {
-    const { clock, metrics } = this.#parts;
-    const logger = this.#parts.logger.child('retention');
-    const pass = async (): Promise<void> => {
-      const report = await this.#remover.pass();
-      if (report.segments_removed > 0) logger.info(report, 'segments removed');
-    };
-    this.#retention = supervise('retention', clock, logger, pass, {
-      periodMs: RETENTION_MS,
-      onFailure: () => metrics.add('relay_loop_failures_total:retention'),
+    const { config, limits, words, clock, logger, metrics } = this.#parts;
+    this.#room = new LogRoom({
+      directory: limits.logDir,
+      ballastBytes: config.ballastBytes,
+      remover: this.#remover,
+      words,
+      clock,
+      logger,
+      metrics,
     });
   }
 
@@ -205,7 +204,7 @@ export class Outlet {
   /** Sends consumers away, spread out, then closes the listener. */
   async close(msMax: number): Promise<void> {
     const { clock } = this.#parts;
-    await this.#retention?.stop();
+    await this.#room?.stop();
     this.#takedowns.stop();
     this.drain();
     const wantedMs = CLOSE_MS_PER_CONSUMER * this.hub.size;

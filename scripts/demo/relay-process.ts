@@ -56,6 +56,7 @@ export class RelayProcess {
       env: {
         ...Object.fromEntries(inherited),
         RELAY_DATA_DIR: this.dataDir,
+        RELAY_BALLAST_BYTES: '0',
         RELAY_API_BIND: '127.0.0.1:0',
         RELAY_METRICS_LISTEN: '127.0.0.1:0',
         RELAY_ADMIN_PASSWORD: this.#password,

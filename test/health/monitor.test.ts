@@ -1,10 +1,12 @@
 import t from 'tap';
 import { HealthMonitor } from '../../lib/health/monitor.ts';
+import { pauseCauseNo } from '../../lib/log/append-fault.ts';
 import { type Logger, silentLogger } from '../../lib/logging/logger.ts';
 import { MetricWriter } from '../../lib/metrics/slots.ts';
 import { HealthReader } from '../../lib/shared/health-words.ts';
 import {
   allocateWords,
+  BallastState,
   DatabaseState,
   PersistState,
   Phase,
@@ -63,6 +65,8 @@ t.test('the body tells phase, ages, seqs and PostgreSQL, which gates nothing (A7
   words.wideWriter('durable').publish(2 ** 40);
   words.wideWriter('published').publish(7);
   words.writer('databaseState').publish(DatabaseState.down);
+  words.writer('pauseCause').publish(pauseCauseNo('quota'));
+  words.writer('ballast').publish(BallastState.given);
   await run(600, ['beatMain', 'beatPersist']);
   const { verdict, body } = monitor.report();
   t.match(verdict, { isLive: true, isReady: true });
@@ -75,6 +79,8 @@ t.test('the body tells phase, ages, seqs and PostgreSQL, which gates nothing (A7
     writer_age_ms: 0,
     verify_age_ms_max: 600,
     log: 'running',
+    log_pause: 'quota',
+    ballast: 'given',
     db: 'down',
     durable_seq: 2 ** 40,
     published_seq: 7,

@@ -35,6 +35,7 @@ export class RelayProcess {
       env: {
         PATH: process.env['PATH'],
         RELAY_DATA_DIR: dataDir,
+        RELAY_BALLAST_BYTES: '0',
         RELAY_API_BIND: '127.0.0.1:0',
         RELAY_METRICS_LISTEN: '127.0.0.1:0',
         RELAY_ALLOW_INSECURE_HOSTS: 'true',

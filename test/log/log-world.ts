@@ -14,7 +14,7 @@ import { LogRecords } from '../../lib/log/records.ts';
 import { type OpenLogOptions, openLog, type RecoveryReport } from '../../lib/log/recovery.ts';
 import type { RetentionPolicy } from '../../lib/log/retention.ts';
 import type { LogWriter } from '../../lib/log/writer.ts';
-import { silentLogger } from '../../lib/logging/logger.ts';
+import { type Logger, silentLogger } from '../../lib/logging/logger.ts';
 import { MetricWriter } from '../../lib/metrics/slots.ts';
 import { RingConsumer } from '../../lib/ring/consumer.ts';
 import { allocateRing } from '../../lib/ring/descriptor.ts';
@@ -70,6 +70,7 @@ export type WorldOptions = {
   readonly saltSeed?: number;
   readonly background?: BackgroundSync | undefined;
   readonly backlogBytesMin?: number;
+  readonly logger?: Logger;
 };
 
 export type Offer = { readonly ring?: number; readonly kind?: number; readonly didHashLo?: number };
@@ -126,7 +127,7 @@ export class World {
       words: this.words,
       metrics: this.metrics,
       clock: this.clock,
-      logger: silentLogger,
+      logger: options.logger ?? silentLogger,
       retention: options.retention ?? { ageMsMax: 1e12, bytesMax: 0 },
       crashPoint: (point) => this.onPoint(point),
       backlogBytesMin: options.backlogBytesMin ?? 128 * KiB,

@@ -37,6 +37,7 @@ const task: PersistTask = {
   segmentAgeMsMax: 3_600_000,
   retentionAgeMsMax: 3_600_000,
   retentionBytesMax: 0,
+  isEmergencyRetention: false,
   nextSeqMin: 1,
   chaos: chaosMemory,
 };

@@ -27,6 +27,7 @@ function start(t: { teardown(end: () => unknown): void }, change: Partial<Persis
     segmentAgeMsMax: 3_600_000,
     retentionAgeMsMax: 3_600_000,
     retentionBytesMax: 0,
+    isEmergencyRetention: false,
     nextSeqMin: 1,
     chaos: null,
     ...change,

@@ -49,6 +49,7 @@ function startPool(t: Test, options: { isBroken?: boolean } = {}) {
     segmentAgeMsMax: 3_600_000,
     retentionAgeMsMax: 3_600_000,
     retentionBytesMax: 0,
+    isEmergencyRetention: false,
     nextSeqMin: 1,
     chaos: chaosMemory,
   });
