@@ -1,11 +1,12 @@
 /** `npm run fuzz` as its user sees it: a short run, an input again, wrong arguments. */
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { basesOf } from '../fuzz/bases.ts';
 import { savedInput } from '../fuzz/saved-input.ts';
 
+const PACKAGE = join(import.meta.dirname, '../../package.json');
 const SCRIPT = join(import.meta.dirname, '../../scripts/fuzz.ts');
 
 function fuzz(...args: string[]): { status: number | null; output: string } {
@@ -41,6 +42,10 @@ t.test('an input again, from a file', async (t) => {
   const { status, output } = fuzz('--replay', file);
   t.equal(status, 0);
   t.match(output, /^ours: pass .*\n@atcute: pass\n@atproto: pass\n$/);
+});
+
+t.test('npm knows it', async (t) => {
+  t.match(JSON.parse(readFileSync(PACKAGE, 'utf8')), { scripts: { fuzz: 'node scripts/fuzz.ts' } });
 });
 
 t.test('help, and arguments that are none', async (t) => {
