@@ -2,10 +2,11 @@
 import t from 'tap';
 import { DAY_MS, HOUR_MS, MiB, SECOND_MS } from '../../lib/base/units.ts';
 import { decideRetention, type RetentionFacts } from '../../lib/log/retention.ts';
+import { SegmentRemover } from '../../lib/log/unlink.ts';
 import type { SealedSegment } from '../../lib/log/writer.ts';
 import { FaultDisk } from './fault-disk.ts';
-import { World } from './log-world.ts';
-import { SimDisk } from './sim-disk.ts';
+import { ManualClock, World } from './log-world.ts';
+import { SimDisk, simRemovalFiles } from './sim-disk.ts';
 
 const NOW = 1_700_000_000_000;
 const POLICY = { ageMsMax: 72 * HOUR_MS, bytesMax: 0 };
@@ -131,6 +132,50 @@ t.test(
     t.ok(world.metrics.read('relay_log_segments_count') > 5);
   },
 );
+
+t.test('G7, A3: a sparse log is pruned, however often the relay is restarted', async (t) => {
+  const disk = new SimDisk();
+  const clock = new ManualClock();
+  const window = 6 * HOUR_MS;
+  const options = {
+    disk,
+    clock,
+    segmentAgeMsMax: HOUR_MS,
+    retention: { ageMsMax: window, bytesMax: 0 },
+  };
+  let world = new World(options).start();
+  const remover = new SegmentRemover({
+    directory: world.directory,
+    files: simRemovalFiles(disk),
+    metrics: world.metrics,
+    oldestSeq: () => world.log.oldestSeq,
+    activeBytes: () => world.view.byteEnd,
+    retire: async () => {},
+  });
+  const offered: number[] = [];
+  // One event in 50 minutes for four days, and a restart every 20 minutes.
+  for (let minute = 0; minute < 4 * 24 * 60; minute += 10) {
+    if (minute % 50 === 0) {
+      world.offer(Buffer.from('a rare event'));
+      offered.push(clock.epoch);
+    }
+    world.poll();
+    world.words.wideWriter('checkpointSeq').publish(world.view.lastSeq);
+    clock.pass(600_000);
+    world.poll();
+    await remover.pass();
+    if (minute % 20 === 0) world = new World({ ...options, saltSeed: minute }).start();
+    if (minute < 24 * 60) continue;
+    const oldestMs = offered[world.log.oldestSeq - 1] ?? clock.epoch;
+    const ageMs = clock.epoch - oldestMs;
+    // A segment's age, the time between two events and two passes more than the window.
+    if (ageMs > window + HOUR_MS + 80 * 60_000) t.fail(`minute ${minute}: ${ageMs} ms old`);
+    const kept = offered.filter((ms) => clock.epoch - ms <= window).length;
+    if (world.log.nextSeq - world.log.oldestSeq < kept) t.fail(`minute ${minute}: too few`);
+  }
+  t.equal(world.log.nextSeq, offered.length + 1);
+  t.ok(world.log.sealed.length < 12);
+});
 
 t.test(
   'G7: without a checkpoint nothing goes, with one it does, also on a full disk',
