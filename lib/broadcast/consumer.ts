@@ -13,7 +13,7 @@
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import type { EpochMs } from '../base/units.ts';
-import type { Chunk } from './tail-chunks.ts';
+import type { Chunk } from './chunk.ts';
 import { NOT_IN_TAIL } from './tail-index.ts';
 
 /** Why a connection ended; the label of `relay_broadcast_consumer_ends_total`. */
@@ -90,6 +90,8 @@ export class Consumer {
   readonly #socket: Socket;
   readonly #events: ConsumerEvents;
   #isBlocked = false;
+  /** The piece that the kernel has not taken all of. */
+  #inHand: Chunk | undefined;
   #state: 'open' | 'ending' | 'gone' = 'open';
   #cause: EndCause | undefined;
   #closeCode = 0;
@@ -168,6 +170,10 @@ export class Consumer {
   writeChunk(chunk: Chunk): void {
     this.write(chunk.bytes, chunk.lastSeq);
     this.tailPosition = chunk.end;
+    // Nothing waits in the socket: the kernel has all of it, and libuv looks at it no more.
+    if (!this.#isBlocked) return;
+    chunk.hold();
+    this.#inHand = chunk;
   }
 
   /** A frame without a seq (`#info`), before anything else. */
@@ -225,9 +231,12 @@ export class Consumer {
     return this.#state !== 'gone' && this.#ws.readyState !== WebSocket.OPEN;
   }
 
-  readonly #onWritten = (): void => {
+  readonly #onWritten = (error?: Error | null): void => {
     if (!this.#isBlocked) return;
     this.#isBlocked = false;
+    // After an error it is not used again: that costs one buffer, and no thought about who reads it.
+    if (!error) this.#inHand?.release();
+    this.#inHand = undefined;
     this.#events.onWritable(this);
   };
 }

@@ -15,9 +15,16 @@ import type { WatchOptions } from './watch.ts';
 export type HubOptions = WatchOptions & {
   /** Most bytes of one write, unless one frame is larger. */
   readonly chunkBytesMax: number;
+  /** A round begins once so much is new … */
   readonly gatherBytes: number;
-  readonly gatherMsMax: number;
+  /** … or more, up to `chunkBytesMax`, where consumers are so few that it would send less than this. */
+  readonly gatherRoundBytes: number;
+  /** Rounds are so far apart at least, unless that much is new … */
+  readonly gatherMsMin: number;
+  /** … and further by so much for each consumer … */
   readonly gatherMsPerConsumer: number;
+  /** … but never further than this: no frame waits longer. */
+  readonly gatherMsMax: number;
   /** A poll returns after this much work. */
   readonly pollMsMax: number;
   readonly pollBytesMax: number;
@@ -28,8 +35,10 @@ export type HubOptions = WatchOptions & {
 export const HUB_DEFAULTS: HubOptions = {
   chunkBytesMax: 256 * KiB,
   gatherBytes: 64 * KiB,
-  gatherMsMax: 20,
+  gatherRoundBytes: MiB,
+  gatherMsMin: 10,
   gatherMsPerConsumer: 0.02,
+  gatherMsMax: 20,
   pollMsMax: 2,
   pollBytesMax: 4 * MiB,
   stallMsMax: 10 * MINUTE_MS,

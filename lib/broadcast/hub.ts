@@ -5,9 +5,10 @@
  * same bytes in the same order, so there is no hand-over that could lose or repeat a frame (G5).
  *
  * Owns the set of consumers. Takes only the commit cell, the tail ring and the log, so that it can
- * move to a thread of its own. Sends are gathered: a round begins when `gatherBytes` are new or
- * after T = min(gatherMsMax, consumers × gatherMsPerConsumer). Starts no timer: the driver asks
- * `waitMs` and is told by `wake` when a socket drained or a read ended.
+ * move to a thread of its own. Sends are gathered: a round begins when enough bytes are new, or T
+ * after the one before, T = min(gatherMsMax, gatherMsMin + consumers × gatherMsPerConsumer): what
+ * comes after a silence goes at once. Starts no timer: the driver asks `waitMs` and is told by
+ * `wake` when a socket drained or a read ended.
  * @thread main
  */
 import { assert } from '../base/assert.ts';
@@ -23,9 +24,6 @@ import { TailChunks } from './tail-chunks.ts';
 import { NOT_IN_TAIL, TailIndex } from './tail-index.ts';
 import { Watch } from './watch.ts';
 import { WorkBudget } from './work-budget.ts';
-
-/** A shorter wait than this is not worth a timer. */
-const TIMER_MS_MIN = 0.5;
 
 export class Hub {
   readonly #options: HubOptions;
@@ -45,7 +43,7 @@ export class Hub {
   #roundSeq = 0;
   /** Head of the tail when the last round began: consumers below it need not wait for the next. */
   #roundEnd: number;
-  #newSinceMs = 0;
+  #roundMs = Number.NEGATIVE_INFINITY;
   #published: number;
   #nextSweepMs = 0;
   #isWaked = false;
@@ -93,13 +91,13 @@ export class Hub {
 
   /** Last durable seq, looked up now. */
   headSeq(): number {
-    this.#observe(this.#deps.clock.monoMs());
+    this.#observe();
     return this.#index.headSeq;
   }
 
   /** False until the log is open: then there is no head to start a consumer from. */
   isLogOpen(): boolean {
-    this.#observe(this.#deps.clock.monoMs());
+    this.#observe();
     return this.#view.segmentFirstSeq > 0;
   }
 
@@ -107,7 +105,7 @@ export class Hub {
   poll(nowMs: number): number {
     this.#isWaked = false;
     this.#budget.renew(nowMs);
-    let work = this.#observe(nowMs) ? 1 : 0;
+    let work = this.#observe() ? 1 : 0;
     work += this.#runRound(nowMs);
     work += this.#serveReady();
     if (nowMs >= this.#nextSweepMs) {
@@ -122,12 +120,13 @@ export class Hub {
     if (this.#round !== undefined || this.#ready.length > 0) return 0;
     const sweepWaitMs = Math.max(0, this.#nextSweepMs - nowMs);
     if (this.#index.headEnd === this.#roundEnd) return sweepWaitMs;
-    return Math.min(sweepWaitMs, Math.max(0, this.#newSinceMs + this.#gatherMs() - nowMs));
+    return Math.min(sweepWaitMs, Math.max(0, this.#roundMs + this.#gatherMs() - nowMs));
   }
 
   /** Takes over a consumer whose `seq` is set. It is in the set before it gets its first frame. */
   add(consumer: Consumer, nowMs: number): void {
     this.#consumers.set(consumer.info.id, consumer);
+    this.#chunks.consumerCount = this.#consumers.size;
     this.#deps.metrics.set('relay_broadcast_consumers_count', this.#consumers.size);
     consumer.pingDueMs = nowMs + this.#options.pingMs;
     consumer.tailPosition = this.#index.place(consumer.seq);
@@ -141,6 +140,7 @@ export class Hub {
     if (!this.#consumers.delete(consumer.info.id)) return;
     const { metrics } = this.#deps;
     this.#replays.release(consumer);
+    this.#chunks.consumerCount = this.#consumers.size;
     metrics.set('relay_broadcast_consumers_count', this.#consumers.size);
     metrics.add(`relay_broadcast_consumer_ends_total:${consumer.endCause}`);
     this.#log(consumer, 'consumer ended', {
@@ -162,7 +162,7 @@ export class Hub {
    * log, which hides what must be hidden, not from the copies in memory (G28).
    */
   hideTail(): void {
-    this.#observe(this.#deps.clock.monoMs());
+    this.#observe();
     // Pieces of the tail are found by positions that nobody can be at any more.
     this.#index.forget();
     this.#replays.clear();
@@ -189,12 +189,10 @@ export class Hub {
 
   // ---- commits and rounds
 
-  #observe(nowMs: number): boolean {
+  #observe(): boolean {
     if (!this.#deps.commits.hasNew()) return false;
-    const endBefore = this.#index.headEnd;
     this.#deps.commits.read(this.#view);
     if (this.#index.observe(this.#view)) this.#leaveTail();
-    if (endBefore === this.#roundEnd) this.#newSinceMs = nowMs;
     return true;
   }
 
@@ -208,17 +206,19 @@ export class Hub {
   }
 
   #gatherMs(): number {
-    const { gatherMsMax, gatherMsPerConsumer } = this.#options;
-    const ms = Math.min(gatherMsMax, this.#consumers.size * gatherMsPerConsumer);
-    // Below the resolution of a timer it would only cost an extra turn.
-    return ms < TIMER_MS_MIN ? 0 : ms;
+    const { gatherMsMin, gatherMsPerConsumer, gatherMsMax } = this.#options;
+    const count = this.#consumers.size;
+    // Nobody to send to: durable is published.
+    return count === 0 ? 0 : Math.min(gatherMsMax, gatherMsMin + count * gatherMsPerConsumer);
   }
 
   #isRoundDue(nowMs: number): boolean {
     const newBytes = this.#index.headEnd - this.#roundEnd;
     if (newBytes === 0) return false;
-    if (newBytes >= this.#options.gatherBytes) return true;
-    return nowMs - this.#newSinceMs >= this.#gatherMs();
+    const { gatherBytes, gatherRoundBytes, chunkBytesMax } = this.#options;
+    const enough = Math.min(chunkBytesMax / 2, gatherRoundBytes / this.#consumers.size);
+    if (newBytes >= Math.max(gatherBytes, enough)) return true;
+    return nowMs - this.#roundMs >= this.#gatherMs();
   }
 
   #runRound(nowMs: number): number {
@@ -227,7 +227,7 @@ export class Hub {
       this.#round = this.#consumers.values();
       this.#roundSeq = this.#index.headSeq;
       this.#roundEnd = this.#index.headEnd;
-      this.#newSinceMs = nowMs;
+      this.#roundMs = nowMs;
     }
     let work = 1;
     while (!this.#budget.isSpent()) {

@@ -217,9 +217,17 @@ export const HOST_GUARDS: readonly Guard[] = [
   {
     name: 'a full gathering does not wait',
     file: 'lib/broadcast/hub.ts',
-    find: 'if (newBytes >= this.#options.gatherBytes) return true;',
+    find: 'if (newBytes >= Math.max(gatherBytes, enough)) return true;',
     replace: '',
     test: 'test/broadcast/streams.test.ts',
     title: 'sends are gathered, but 64 KiB do not wait',
+  },
+  {
+    name: 'a piece that waits in a socket keeps its memory',
+    file: 'lib/broadcast/consumer.ts',
+    find: 'chunk.hold();\n    this.#inHand = chunk;',
+    replace: '',
+    test: 'test/broadcast/chunk.test.ts',
+    title: 'G2: bytes of a stalled consumer',
   },
 ];

@@ -1,54 +1,93 @@
-/** The consumers of fanout.bench.ts: raw sockets that count bytes and throw them away. */
-import { connect } from 'node:net';
-import { parentPort } from 'node:worker_threads';
+/**
+ * The consumers of fanout.bench.ts, in a process of their own: raw sockets that count bytes and
+ * throw them away. Ends with the bench.
+ */
+import { connect, type Socket } from 'node:net';
 import { handshake } from '../broadcast/world.ts';
-import type { ReaderOrder } from './fanout.bench.ts';
+import type { ReaderOrder } from './fanout-readers.ts';
 
 const HEAD_END = '\r\n\r\n';
-const port = parentPort as NonNullable<typeof parentPort>;
-const received: number[] = [];
-let wantedBytes = Number.POSITIVE_INFINITY;
-let doneCount = 0;
 
-function open(target: number): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const index = received.push(0) - 1;
-  const socket = connect(target, '127.0.0.1');
-  let head = '';
-  let isOpen = false;
-  socket.on('error', reject);
-  socket.on('connect', () => socket.write(handshake()));
-  socket.on('data', (chunk: Buffer) => {
-    if (isOpen) {
-      count(index, chunk.length);
-      return;
-    }
-    head += chunk.toString('latin1');
-    if (!head.includes(HEAD_END)) return;
-    isOpen = true;
-    resolve();
-  });
-  return promise;
-}
+/** Consumers of one sender. */
+class Lane {
+  readonly #id: number;
+  readonly #sockets: Socket[] = [];
+  readonly #received: number[] = [];
+  #wantedBytes = Number.POSITIVE_INFINITY;
+  #doneCount = 0;
 
-function count(index: number, bytes: number): void {
-  const before = received[index] ?? 0;
-  received[index] = before + bytes;
-  if (before < wantedBytes && before + bytes >= wantedBytes) doneCount += 1;
-  if (doneCount === received.length) {
-    doneCount = 0;
-    wantedBytes = Number.POSITIVE_INFINITY;
-    port.postMessage('done');
+  constructor(id: number) {
+    this.#id = id;
+  }
+
+  async open(port: number, count: number): Promise<void> {
+    // One after another: a listener's backlog is not endless.
+    for (let i = 0; i < count; i++) await this.#openOne(port);
+    this.#answer();
+  }
+
+  /** Some of it may have come already: this order takes another way than the frames. */
+  expect(bytes: number): void {
+    this.#wantedBytes = bytes;
+    this.#doneCount = this.#received.filter((own) => own >= bytes).length;
+    this.#answerIfDone();
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #openOne(port: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const index = this.#received.push(0) - 1;
+    const socket = connect(port, '127.0.0.1');
+    this.#sockets.push(socket);
+    let head = '';
+    let isOpen = false;
+    socket.on('error', () => socket.destroy());
+    socket.on('connect', () => socket.write(handshake()));
+    socket.on('data', (chunk: Buffer) => {
+      if (isOpen) {
+        this.#count(index, chunk.length);
+        return;
+      }
+      head += chunk.toString('latin1');
+      if (!head.includes(HEAD_END)) return;
+      isOpen = true;
+      resolve();
+    });
+    return promise;
+  }
+
+  #count(index: number, bytes: number): void {
+    const before = this.#received[index] ?? 0;
+    this.#received[index] = before + bytes;
+    if (before >= this.#wantedBytes || before + bytes < this.#wantedBytes) return;
+    this.#doneCount++;
+    this.#answerIfDone();
+  }
+
+  #answerIfDone(): void {
+    if (this.#doneCount < this.#received.length) return;
+    this.#wantedBytes = Number.POSITIVE_INFINITY;
+    this.#answer();
+  }
+
+  #answer(): void {
+    process.send?.(this.#id);
   }
 }
 
-port.on('message', async (order: ReaderOrder) => {
-  if (order.kind === 'expect') {
-    received.fill(0);
-    wantedBytes = order.bytes;
-    return;
+const lanes = new Map<number, Lane>();
+
+process.on('message', (order: ReaderOrder) => {
+  const lane = lanes.get(order.lane) ?? new Lane(order.lane);
+  lanes.set(order.lane, lane);
+  if (order.kind === 'open') void lane.open(order.port, order.count);
+  else if (order.kind === 'expect') lane.expect(order.bytes);
+  else {
+    lane.close();
+    lanes.delete(order.lane);
   }
-  // A listener's backlog is not endless.
-  for (let i = 0; i < order.count; i++) await open(order.port);
-  port.postMessage('open');
 });
+process.on('disconnect', () => process.exit(0));

@@ -4,7 +4,8 @@ import { KiB, MiB } from '../../lib/base/units.ts';
 import { Client, rawClient, until, World } from './world.ts';
 
 t.test('G2, G5: no gap and no repeat from the tail to segments and back', async (t) => {
-  const world = await new World({ tailBytes: 64 * KiB, logDelayMs: 1 }).listen();
+  const hub = { gatherMsMin: 0 };
+  const world = await new World({ tailBytes: 64 * KiB, logDelayMs: 1, hub }).listen();
   t.teardown(() => world.stop());
   const quick = await new Client(world.port, '?cursor=0').open();
   const slow = await new Client(world.port, '?cursor=0').open();
@@ -79,7 +80,7 @@ t.test('reads of the log are bounded', async (t) => {
 });
 
 t.test('sends are gathered: one write for what came within T', async (t) => {
-  const hub = { gatherMsMax: 40, gatherMsPerConsumer: 20 };
+  const hub = { gatherMsMin: 0, gatherMsMax: 40, gatherMsPerConsumer: 20 };
   const world = await new World({ hub }).listen();
   t.teardown(() => world.stop());
   const clients = [await new Client(world.port).open(), await new Client(world.port).open()];
@@ -95,16 +96,49 @@ t.test('sends are gathered: one write for what came within T', async (t) => {
   t.equal(world.metrics.read('relay_broadcast_frames_total'), 40);
 });
 
-t.test('sends are gathered, but 64 KiB do not wait for T', async (t) => {
+t.test('sends are gathered, but what comes after a silence does not wait', async (t) => {
   // Nothing ends within this T: what arrives has not waited for it.
-  const hub = { gatherMsMax: 600_000, gatherMsPerConsumer: 300_000 };
+  const hub = { gatherMsMin: 600_000, gatherMsMax: 600_000 };
+  const world = await new World({ hub }).listen();
+  t.teardown(() => world.stop());
+  const client = await new Client(world.port).open();
+  await until(() => world.hub.size === 1);
+  world.append(1);
+  await until(() => client.lastSeq === 1);
+  world.append(1);
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(client.lastSeq, 1, 'the next one does');
+  t.equal(world.hub.waitMs(world.clock.monoMs()) > 0, true);
+});
+
+t.test('sends are gathered, but 64 KiB do not wait for T', async (t) => {
+  const hub = { gatherMsMin: 600_000, gatherMsMax: 600_000, gatherRoundBytes: 128 * KiB };
   const world = await new World({ hub }).listen();
   t.teardown(() => world.stop());
   const clients = [await new Client(world.port).open(), await new Client(world.port).open()];
   await until(() => world.hub.size === 2);
-  world.append(200, 1000);
+  world.append(1, 1000);
+  await until(() => clients.every((client) => client.lastSeq === 1));
+  for (let i = 0; i < 20; i++) world.append(10, 1000);
   await until(() => clients.every((client) => client.lastSeq >= 130));
   for (const client of clients) t.same(client.faults(1, client.lastSeq), []);
+});
+
+t.test('few consumers: more is gathered, so that a round is worth its while', async (t) => {
+  const hub = { gatherMsMin: 600_000, gatherMsMax: 600_000 };
+  const world = await new World({ hub }).listen();
+  t.teardown(() => world.stop());
+  const client = await new Client(world.port).open();
+  await until(() => world.hub.size === 1);
+  world.append(1, 1000);
+  await until(() => client.lastSeq === 1);
+  // 100 KB do for ten consumers, but not for one.
+  world.append(100, 1000);
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  t.equal(client.lastSeq, 1);
+  world.append(50, 1000);
+  await until(() => client.lastSeq === 151);
+  t.same(client.faults(1, 151), []);
 });
 
 t.test('D39: without consumers nothing is copied, and all counts as published', async (t) => {
@@ -117,7 +151,7 @@ t.test('D39: without consumers nothing is copied, and all counts as published', 
 });
 
 t.test('a poll yields: a round over many bytes takes several turns', async (t) => {
-  const hub = { pollBytesMax: 64 * KiB, gatherMsPerConsumer: 0 };
+  const hub = { pollBytesMax: 64 * KiB, gatherMsMin: 0, gatherMsPerConsumer: 0 };
   const world = await new World({ hub }).listen();
   t.teardown(() => world.stop());
   const clients = await Promise.all(
