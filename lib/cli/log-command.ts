@@ -13,7 +13,7 @@ import { type Line, listBatches, listLog, listRecords } from './log-inspect.ts';
 import { tailStream } from './log-tail.ts';
 import { type SegmentReport, verifyLog } from './log-verify.ts';
 
-export const LOG_USAGE = `skyrelay log: looks at the event log; changes nothing, needs no relay to stop
+export const LOG_USAGE = `skyrelay log: looks at the event log; changes nothing, beside a relay too
 
 Usage: skyrelay log verify  [--dir DIR] [--json]
        skyrelay log inspect [SEQ | SEGMENT] [--batches] [--count N] [--dir DIR] [--json]
@@ -28,8 +28,8 @@ tail     follows the stream of a running relay, decoded; --cursor 0 starts with 
   --url URL     the relay (default ws://127.0.0.1:2470)
   --json        one JSON object per line instead of text
 
-Exit codes: 0 done, and the log is whole; 1 the relay refused the stream; 2 bad arguments; 65 the log
-is damaged; 74 it cannot be read; 76 it is of a newer version.
+Exit codes: 0 done, and the log is whole; 1 the relay refused the stream; 2 bad arguments; 65 the
+log is damaged; 74 it cannot be read; 76 it is of a newer version.
 `;
 
 const EXIT_REFUSED = 1;

@@ -36,8 +36,8 @@ export type TailOptions = {
 };
 
 /**
- * Ends when `countMax` events came or the signal aborts. Throws a `RelayFault` `stream_refused` when
- * the relay answers with an error frame: to ask again would give the same answer.
+ * Ends when `countMax` events came or the signal aborts. Throws a `RelayFault` `stream_refused`
+ * when the relay answers with an error frame: to ask again would give the same answer.
  */
 export async function tailStream(options: TailOptions): Promise<void> {
   const { clock, prng, onNote, signal } = options;

@@ -1,8 +1,8 @@
 /**
  * The writing end of the log: the active segment, the sealed ones behind it, and when one becomes
- * the other: by size and by age, so that a quiet relay's log can be retired too (A3). The age counts
- * from the header, across restarts, and is never above the replay window; so no checkpoint need seal
- * (G7): what a checkpoint lets go is sealed by the time it is due.
+ * the other: by size and by age, so that a quiet relay's log can be retired too (A3). The age
+ * counts from the header, across restarts, and is never above the replay window; so no checkpoint
+ * need seal (G7): what a checkpoint lets go is sealed by the time it is due.
  * Does not know rings, commit cells or retention rules.
  * @thread any
  */
