@@ -4,19 +4,31 @@
  * PDS in test/real.
  *
  *   --slow       the tests of test/slow instead of all others
+ *   --fault      the crash rig (npm run test:fault): kills, disk faults, a database that stops, all
+ *                of it with one checker; a table at the end; see scripts/fault-runs.ts
+ *     --kills=N    kill -9 so many times (1000)
+ *     --seed=N     seed of the first run of 25 kills (1000)
+ *     --only=PART  test files whose path has this in it
  *   --coverage   with a coverage report
  *   --jobs=N     test files at a time
+ *   --help       this text
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { runFaults } from './fault-runs.ts';
 import { installReal } from './real-packages.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     slow: { type: 'boolean', default: false },
+    fault: { type: 'boolean', default: false },
+    kills: { type: 'string', default: '1000' },
+    seed: { type: 'string', default: '1000' },
+    only: { type: 'string', default: '' },
+    help: { type: 'boolean', default: false },
     coverage: { type: 'boolean', default: false },
     jobs: { type: 'string', default: '' },
   },
@@ -63,6 +75,27 @@ function tapArgs(): string[] {
   return [...args, '--jobs=1', '--timeout=3600', ...slow];
 }
 
+function helpText(): string {
+  const [, comment = ''] =
+    /\/\*\*\n(.*?) \*\//s.exec(readFileSync(import.meta.filename, 'utf8')) ?? [];
+  return comment.replace(/^ \* ?/gm, '').trimEnd();
+}
+
+function countOf(name: 'kills' | 'seed'): number {
+  const text = values[name];
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  console.error(`--${name}: ${text} is no number`);
+  process.exit(2);
+}
+
+if (values.help) {
+  console.log(helpText());
+  process.exit(0);
+}
+if (values.fault) {
+  const options = { kills: countOf('kills'), seed: countOf('seed'), only: values.only };
+  process.exit(await runFaults(options));
+}
 const startMs = performance.now();
 // The first run after a change of plugins would still use the old ones, and fail.
 if (!isTapBuilt()) run('tap', ['build'], ROOT);

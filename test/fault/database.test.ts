@@ -1,10 +1,10 @@
 /** PostgreSQL gone for 30 s under load (G17): no crash, no loss, consumers served, probes green. */
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import pg from 'pg';
 import t, { type Test } from 'tap';
 import { startEmbedded } from '../../lib/store/embedded.ts';
 import { embeddedOptions, signalAll, tempDir } from '../helpers/postgres.ts';
-import { runUnderLoad, type World, wait } from './under-load.ts';
+import { databaseOf, postmasterPid, runUnderLoad, type World, wait } from './under-load.ts';
 
 const OUTAGE_MS = 30_000;
 
@@ -47,11 +47,6 @@ async function untilCheckpoint({ relay }: World): Promise<boolean> {
   return false;
 }
 
-function postmasterPid(dataDir: string): number {
-  const text = readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8');
-  return Number(text.split('\n')[0]);
-}
-
 /** A process and its children, as long as they live. */
 function family(pid: number): number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
@@ -86,4 +81,50 @@ t.test('G17 an external server is stopped for 30 s', { timeout: 120_000 }, async
     },
   };
   await runUnderLoad(t, 32, (world) => checkOutage(t, world, outage), env);
+});
+
+t.test(
+  'G17 the embedded server ends at once: it is started again',
+  { timeout: 120_000 },
+  async (t) => {
+    await runUnderLoad(t, 33, async (world) => {
+      const { relay, live } = world;
+      const pid = postmasterPid(relay.dataDir);
+      process.kill(pid, 'SIGQUIT');
+      const before = live.received.length;
+      await wait(2000);
+      t.ok(await untilCheckpoint(world), 'checkpoints go on');
+      t.not(postmasterPid(relay.dataDir), pid);
+      t.ok(live.received.length > before);
+    });
+  },
+);
+
+t.test('G17 somebody holds a lock on all tables', { timeout: 120_000 }, async (t) => {
+  const trouble = async (world: World): Promise<void> => {
+    const { relay, live } = world;
+    const client = new pg.Client(databaseOf(relay.dataDir));
+    await client.connect();
+    const { rows } = await client.query<{ name: string }>(
+      "SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'",
+    );
+    const names = rows.map(({ name }) => name).join(', ');
+    await client.query(`BEGIN; LOCK TABLE ${names} IN ACCESS EXCLUSIVE MODE`);
+    const saved = await relay.metric('relay_store_checkpoint_seq');
+    const before = live.received.length;
+    for (let i = 0; i < 5; i++) {
+      for (const path of ['/_healthz', '/_readyz']) {
+        const { status } = await fetch(`http://127.0.0.1:${relay.metricsPort}${path}`);
+        t.equal(status, 200, path);
+      }
+      await wait(1000);
+    }
+    t.ok(live.received.length > before, 'accounts in memory were served meanwhile');
+    t.equal(await relay.metric('relay_store_checkpoint_seq'), saved, 'nothing could be saved');
+    await client.query('COMMIT');
+    await client.end();
+    t.ok(await untilCheckpoint(world), 'checkpoints go on');
+    t.equal(relay.child.exitCode, null, 'no crash');
+  };
+  await runUnderLoad(t, 34, trouble, { RELAY_DATABASE_TIMEOUT: '500ms' });
 });

@@ -1,4 +1,6 @@
 /** A relay under load with one consumer, disturbed, then checked: the frame of most fault tests. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import { Fleet } from '../../scripts/fleet/fleet.ts';
 import { RecordingConsumer } from '../helpers/recording-consumer.ts';
@@ -13,9 +15,11 @@ export async function runUnderLoad(
   seed: number,
   trouble: (world: World) => Promise<void>,
   env: Record<string, string> = {},
+  dataDir?: string,
 ): Promise<World> {
   const fleet = await Fleet.start({ hostCount: 3, accountsPerHost: 8, seed });
   const relay = await RelayProcess.start({
+    ...(dataDir === undefined ? {} : { dataDir }),
     env: { RELAY_PLC_HOST: fleet.directory.url, ...env },
   });
   // The test may put a restarted relay in its place.
@@ -51,6 +55,33 @@ export async function runUnderLoad(
   );
   t.same(live.violations, []);
   return world;
+}
+
+/** How to reach the embedded PostgreSQL of a relay that runs. */
+export function databaseOf(dataDir: string): { host: string; user: string; database: string } {
+  const pidFile = readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8');
+  return { host: pidFile.split('\n')[4] ?? '', user: 'skyrelay', database: 'postgres' };
+}
+
+/** Its process. */
+export function postmasterPid(dataDir: string): number {
+  const pidFile = readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8');
+  return Number(pidFile.split('\n')[0]);
+}
+
+/** Waits until one value of /metrics is as wanted; false after `msMax`. */
+export async function untilMetric(
+  relay: RelayProcess,
+  series: string,
+  isDone: (value: number) => boolean,
+  msMax: number,
+): Promise<boolean> {
+  const endMs = performance.now() + msMax;
+  while (!isDone(await relay.metric(series))) {
+    if (performance.now() > endMs) return false;
+    await wait(50);
+  }
+  return true;
 }
 
 export const wait = (ms: number): Promise<void> =>

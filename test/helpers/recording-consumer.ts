@@ -61,6 +61,15 @@ export class RecordingConsumer {
     this.#socket?.terminate();
   }
 
+  /** Takes nothing more from this connection; the next one begins as usual. */
+  pause(): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.pause();
+  }
+
+  resume(): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.resume();
+  }
+
   #connect(cursor: number | undefined): void {
     if (this.#isStopped) return;
     const query = cursor === undefined ? '' : `?cursor=${cursor}`;
@@ -80,8 +89,16 @@ export class RecordingConsumer {
       this.controls.push(data);
       return;
     }
-    const got = describeFrame(data);
     const last = this.received.at(-1)?.seq ?? 0;
+    let got: Received;
+    try {
+      got = describeFrame(data);
+    } catch (error) {
+      const begin = data.toString('latin1', 0, 300).replace(/[^ -~]/g, '.');
+      this.violations.push(`after ${last}, ${data.length} bytes: ${error}: ${begin}`);
+      this.#socket?.terminate();
+      return;
+    }
     if (last > 0 && got.seq !== last + 1) this.violations.push(`seq ${got.seq} after ${last}`);
     this.received.push(got);
     this.onFrame(data, got);

@@ -39,12 +39,33 @@ export function checkStream(
     }
   }
   const missing = [...expected.values()].reduce((sum, left) => sum + left, 0);
-  if (missing > 0) problems.push(`${missing} of ${count} frames never arrived`);
+  if (missing > 0) {
+    problems.push(`${missing} of ${count} frames never arrived${whichOf(sent, expected)}`);
+  }
   for (const [did, order] of orderOf) {
     const got = gotOrder.get(did) ?? [];
     if (missing === 0 && order.join() !== got.join()) problems.push(`order of ${did} changed`);
   }
   return { problems: problems.slice(0, 20), expected: count };
+}
+
+/** For each host with missing frames: how many, and the seqs of the first and the last. */
+function whichOf(
+  sent: readonly (readonly SentFrame[])[],
+  left: ReadonlyMap<string, number>,
+): string {
+  let text = '';
+  for (const [index, frames] of sent.entries()) {
+    const isLeft = ({ bytes }: SentFrame): boolean =>
+      (left.get(describeFrame(bytes).digest) ?? 0) > 0;
+    const missing = frames.filter(isLeft);
+    if (missing.length === 0) continue;
+    const dids = new Set(missing.map(({ did }) => did)).size;
+    const [first, last] = [missing[0]?.seq, missing.at(-1)?.seq];
+    const sentTo = frames.at(-1)?.seq;
+    text += `; host ${index}: ${missing.length} of ${dids} accounts in ${first}-${last} (to ${sentTo})`;
+  }
+  return text;
 }
 
 /** What two consumers got has the same bytes at the same seq (G1, G2). */
