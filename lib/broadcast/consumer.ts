@@ -90,6 +90,8 @@ export class Consumer {
   readonly #socket: Socket;
   readonly #events: ConsumerEvents;
   #isBlocked = false;
+  /** Writes whose callback has not come: it does in a later turn, also where nothing waited. */
+  #unansweredWrites = 0;
   /** The piece that the kernel has not taken all of. */
   #inHand: Chunk | undefined;
   #state: 'open' | 'ending' | 'gone' = 'open';
@@ -163,6 +165,7 @@ export class Consumer {
     this.framesSent += lastSeq - this.seq;
     this.seq = lastSeq;
     if (bytes.length === 0) return;
+    this.#unansweredWrites++;
     this.#socket.write(bytes, this.#onWritten);
     this.#isBlocked = this.#socket.writableLength > 0;
   }
@@ -232,7 +235,9 @@ export class Consumer {
   }
 
   readonly #onWritten = (error?: Error | null): void => {
-    if (!this.#isBlocked) return;
+    this.#unansweredWrites--;
+    // Only the last one can wait. The callback of one before it says nothing of it.
+    if (!this.#isBlocked || this.#unansweredWrites > 0) return;
     this.#isBlocked = false;
     // After an error it is not used again: that costs one buffer, and no thought about who reads it.
     if (!error) this.#inHand?.release();
