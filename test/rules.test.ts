@@ -148,7 +148,7 @@ const RULES: Readonly<Record<string, string>> = {
   'AC-3': 'a relay says what holds at the relay',
   'AC-4': 'who wins when host and relay differ',
   'AC-5': 'content of inactive accounts is not passed on',
-  'AC-6': `${NOTHING}nothing that an operator can do to this version changes an account`,
+  'AC-6': 'what is decided here is said',
   'AC-7': 'a host that is not there changes no account',
   'AC-8': 'a tombstone means deleted',
   'AC-9': 'only the declared host counts',

@@ -48,8 +48,8 @@ export const REPO_GUARDS: readonly Guard[] = [
   {
     ...COMMIT,
     name: 'canonical commit object',
-    find: "if (scanItem(buf, start, end, RULES_FRAME) !== end) return 'commit_object_bad';",
-    replace: '',
+    find: 'if (scanItem(buf, start, end, RULES_FRAME) !== end)',
+    replace: 'if (skipItem(buf, start, end) !== end)',
     title: 'CM-3, CB-3, H82',
   },
   {

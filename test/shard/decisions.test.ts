@@ -31,7 +31,7 @@ t.test('a decision survives its record', async (t) => {
   }
 });
 
-t.test('H157, G28: taken down, said; overrides the host; lifted, said', async (t) => {
+t.test('AC-6, H157, G28: taken down, said; overrides the host; lifted, said', async (t) => {
   const { bench, actor } = await startWithOne();
   decide(bench, actor.did, 'takendown');
   // Twice is once.
