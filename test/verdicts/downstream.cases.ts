@@ -10,7 +10,7 @@ import { ADMIN_PASSWORD } from '../helpers/relay-process.ts';
 import { checkSame } from '../helpers/stream-checker.ts';
 import type { VerdictCase } from './case.ts';
 import { create, newPath } from './drafts.ts';
-import { ADMIN, type Answered, ask, askStream, post, sync, until } from './http.ts';
+import { ADMIN, type Answered, ask, askStream, decide, post, sync, until } from './http.ts';
 import { Reader } from './reader.ts';
 import type { Scene, SceneAccount } from './scene.ts';
 
@@ -45,6 +45,14 @@ async function inactive(scene: Scene, status: string): Promise<SceneAccount> {
     const { body } = await sync(scene.relay, 'getRepoStatus', `?did=${did}`);
     return body['status'] === status ? true : undefined;
   });
+  return account;
+}
+
+/** An account that is taken down by us, not by its host. */
+async function takenDown(scene: Scene): Promise<SceneAccount> {
+  const account = scene.account();
+  await scene.settled();
+  await decide(scene, 'takeDown', account);
   return account;
 }
 
@@ -328,19 +336,21 @@ export const DOWNSTREAM: readonly VerdictCase[] = [
     id: 'H171',
     input:
       'getRepoStatus and getLatestCommit for an unknown DID; a bad DID; an account that is ' +
-      'takendown; suspended; deactivated',
+      'takendown; suspended; deactivated; taken down here',
     specVerdict:
       '404 RepoNotFound, 404 RepoNotFound; 400 InvalidRequest, 400 InvalidRequest; ' +
       '200 takendown, 403 RepoTakendown; 200 suspended, 403 RepoSuspended; ' +
-      '200 deactivated, 403 RepoDeactivated',
+      '200 deactivated, 403 RepoDeactivated; 200 takendown, 403 RepoTakendown',
     expected:
       '404 RepoNotFound, 404 RepoNotFound; 400 InvalidRequest, 400 InvalidRequest; ' +
       '200 takendown, 403 RepoTakendown; 200 suspended, 403 RepoSuspended; ' +
-      '200 deactivated, 403 RepoDeactivated',
+      '200 deactivated, 403 RepoDeactivated; 200 takendown, 403 RepoTakendown',
     rules: 'AC-5, AC-11',
     run: async (scene) => {
       const dids = ['did:plc:aaaaaaaaaaaaaaaaaaaaaaaa', 'did:plc'];
       for (const status of INACTIVE) dids.push((await inactive(scene, status)).did);
+      const here = await takenDown(scene);
+      dids.push(here.did);
       const answers: string[] = [];
       for (const did of dids) {
         const status = await sync(scene.relay, 'getRepoStatus', `?did=${did}`);
@@ -348,14 +358,17 @@ export const DOWNSTREAM: readonly VerdictCase[] = [
         const word = status.status === 200 ? `200 ${String(status.body['status'])}` : status.words;
         answers.push(`${word}, ${latest.words}`);
       }
+      await decide(scene, 'reverseTakedown', here);
       return answers.join('; ');
     },
   },
   {
     id: 'H172',
-    input: 'getRepo for an account that is takendown; suspended; deactivated',
-    specVerdict: '403 RepoTakendown; 403 RepoSuspended; 403 RepoDeactivated; no redirect',
-    expected: '403 RepoTakendown; 403 RepoSuspended; 403 RepoDeactivated; no redirect',
+    input: 'getRepo for an account that is takendown; suspended; deactivated; ' + 'taken down here',
+    specVerdict:
+      '403 RepoTakendown; 403 RepoSuspended; 403 RepoDeactivated; 403 RepoTakendown; no redirect',
+    expected:
+      '403 RepoTakendown; 403 RepoSuspended; 403 RepoDeactivated; 403 RepoTakendown; no redirect',
     rules: 'AC-5, AC-11',
     run: async (scene) => {
       const answers: Answered[] = [];
@@ -363,6 +376,9 @@ export const DOWNSTREAM: readonly VerdictCase[] = [
         const { did } = await inactive(scene, status);
         answers.push(await sync(scene.relay, 'getRepo', `?did=${did}`));
       }
+      const here = await takenDown(scene);
+      answers.push(await sync(scene.relay, 'getRepo', `?did=${here.did}`));
+      await decide(scene, 'reverseTakedown', here);
       const isLed = answers.some(({ headers }) => headers['location'] !== undefined);
       const words = answers.map((answer) => answer.words).join('; ');
       return `${words}; ${isLed ? 'redirect' : 'no redirect'}`;

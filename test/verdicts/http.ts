@@ -90,6 +90,16 @@ export function sync(relay: RelayProcess, method: string, query: string): Promis
   return ask(relay, `/xrpc/com.atproto.sync.${method}${query}`);
 }
 
+/** The operator's word on an account; what it says is in force when this resolves. */
+export async function decide(
+  { relay }: { readonly relay: RelayProcess },
+  action: 'takeDown' | 'reverseTakedown',
+  { did }: { readonly did: string },
+): Promise<void> {
+  const { words } = await post(relay, `/admin/repo/${action}`, { did }, ADMIN);
+  if (words !== '200') throw new Error(`${action}: ${words}`);
+}
+
 const PAUSE_MS = 20;
 const WAIT_MS = 30_000;
 
