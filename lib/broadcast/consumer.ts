@@ -14,6 +14,7 @@ import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import type { EpochMs } from '../base/units.ts';
 import type { Chunk } from './chunk.ts';
+import type { LogPiece } from './replays.ts';
 import { NOT_IN_TAIL } from './tail-index.ts';
 
 /** Why a connection ended; the label of `relay_broadcast_consumer_ends_total`. */
@@ -68,9 +69,12 @@ export class Consumer {
   isQueued = false;
   /** A piece of the log is being read for it. */
   isReading = false;
+  /** A piece of the log that was read for it, until it is its turn. */
+  piece: LogPiece | undefined;
   readTriesLeft = READ_TRIES_MAX;
-  /** Frames handed to the socket. */
+  /** Frames handed to the socket, and their bytes. */
   framesSent = 0;
+  bytesSent = 0;
   /** Set by the hub: bytes taken by the kernel when last looked at, and when that last moved. */
   takenBytes = 0;
   takenMs: number;
@@ -163,6 +167,7 @@ export class Consumer {
   /** Hands whole frames to the socket. Only while `isWritable`. */
   write(bytes: Buffer, lastSeq: number): void {
     this.framesSent += lastSeq - this.seq;
+    this.bytesSent += bytes.length;
     this.seq = lastSeq;
     if (bytes.length === 0) return;
     this.#unansweredWrites++;
@@ -239,7 +244,7 @@ export class Consumer {
     // Only the last one can wait. The callback of one before it says nothing of it.
     if (!this.#isBlocked || this.#unansweredWrites > 0) return;
     this.#isBlocked = false;
-    // After an error it is not used again: that costs one buffer, and no thought about who reads it.
+    // After an error it is not used again: that costs a buffer, and no thought of who reads it.
     if (!error) this.#inHand?.release();
     this.#inHand = undefined;
     this.#events.onWritable(this);

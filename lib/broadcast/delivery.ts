@@ -12,7 +12,7 @@ import type { LogReader } from '../log/reader.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 
 export type ArrivalSource = {
-  /** Wall-clock time at which the event came to us; undefined where that cannot be told. */
+  /** Wall-clock time at which the first event from `seq` on came to us; undefined: none has. */
   arrivalMs(seq: number): Promise<number | undefined>;
 };
 
@@ -65,9 +65,11 @@ export function logArrivals(reader: LogReader): ArrivalSource {
       const raw = await reader.readRaw(position, READ_BYTES);
       if (raw.kind !== 'raw') return undefined;
       for (const span of raw.spans) {
-        if (seq < span.firstSeq || seq >= span.firstSeq + span.count) continue;
+        if (seq >= span.firstSeq + span.count) continue;
         const row = new RecordRow();
-        row.read(raw.piece, span.rowsAt + (seq - span.firstSeq) * RECORD_BYTES);
+        // Below it where numbers jump, or where retention has passed the one that was asked for.
+        const index = Math.max(0, seq - span.firstSeq);
+        row.read(raw.piece, span.rowsAt + index * RECORD_BYTES);
         return row.arrivalMs;
       }
       return undefined;

@@ -17,7 +17,7 @@ export type HubOptions = WatchOptions & {
   readonly chunkBytesMax: number;
   /** A round begins once so much is new … */
   readonly gatherBytes: number;
-  /** … or more, up to `chunkBytesMax`, where consumers are so few that it would send less than this. */
+  /** … or more, up to half a `chunkBytesMax`, where consumers are few: a round is worth so much. */
   readonly gatherRoundBytes: number;
   /** Rounds are so far apart at least, unless that much is new … */
   readonly gatherMsMin: number;

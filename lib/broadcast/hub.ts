@@ -19,7 +19,9 @@ import { type Consumer, READ_TRIES_MAX } from './consumer.ts';
 import { DeliverySampler } from './delivery.ts';
 import { endTooSlow, endUnreadable } from './endings.ts';
 import type { HubDeps, HubOptions } from './hub-options.ts';
+import { LagMeter } from './lag.ts';
 import { type LogPiece, type LogRead, Replays } from './replays.ts';
+import { ServeLine } from './serve-line.ts';
 import { TailChunks } from './tail-chunks.ts';
 import { NOT_IN_TAIL, TailIndex } from './tail-index.ts';
 import { Watch } from './watch.ts';
@@ -36,9 +38,12 @@ export class Hub {
   readonly #budget: WorkBudget;
   readonly #sampler: LogSampler;
   readonly #delivery: DeliverySampler | undefined;
+  readonly #lag: LagMeter;
   readonly #consumers = new Map<number, Consumer>();
-  /** Consumers to be served outside a round: they drained, or their read ended. */
-  #ready: Consumer[] = [];
+  /** Consumers in the tail to be served outside a round: they drained. */
+  readonly #ready = new ServeLine();
+  /** Consumers that read the log: they come after the others, but one of them each time. */
+  readonly #behind = new ServeLine();
   #round: Iterator<Consumer> | undefined;
   #roundSeq = 0;
   /** Head of the tail when the last round began: consumers below it need not wait for the next. */
@@ -60,10 +65,12 @@ export class Hub {
     this.#sampler = new LogSampler(deps.clock, SECOND_MS);
     const { arrivals, clock, metrics } = deps;
     this.#delivery = arrivals && new DeliverySampler(arrivals, clock, metrics);
+    this.#lag = new LagMeter(arrivals, clock, metrics);
     this.#budget = new WorkBudget(deps.clock, options.pollMsMax, options.pollBytesMax);
     this.#watch = new Watch(options, {
       metrics: deps.metrics,
       index: this.#index,
+      lag: this.#lag,
       oldestSeq: deps.oldestSeq,
       onBehind: (consumer) => this.#enqueue(consumer),
     });
@@ -95,6 +102,11 @@ export class Hub {
     return this.#index.headSeq;
   }
 
+  /** For how long the next event of a consumer has been here; undefined where nobody can tell. */
+  secondsBehind(consumer: Consumer): Promise<number | undefined> {
+    return this.#lag.secondsBehind(consumer.seq, this.headSeq());
+  }
+
   /** False until the log is open: then there is no head to start a consumer from. */
   isLogOpen(): boolean {
     this.#observe();
@@ -107,7 +119,8 @@ export class Hub {
     this.#budget.renew(nowMs);
     let work = this.#observe() ? 1 : 0;
     work += this.#runRound(nowMs);
-    work += this.#serveReady();
+    work += this.#serveLine(this.#ready);
+    work += this.#serveOne(this.#behind) + this.#serveLine(this.#behind);
     if (nowMs >= this.#nextSweepMs) {
       this.#nextSweepMs = this.#watch.sweep(this.#consumers.values(), nowMs);
       work++;
@@ -117,7 +130,7 @@ export class Hub {
 
   /** Milliseconds until `poll` has something to do by itself; 0: at once, after a turn. */
   waitMs(nowMs: number): number {
-    if (this.#round !== undefined || this.#ready.length > 0) return 0;
+    if (this.#round !== undefined || !this.#ready.isEmpty || !this.#behind.isEmpty) return 0;
     const sweepWaitMs = Math.max(0, this.#nextSweepMs - nowMs);
     if (this.#index.headEnd === this.#roundEnd) return sweepWaitMs;
     return Math.min(sweepWaitMs, Math.max(0, this.#roundMs + this.#gatherMs() - nowMs));
@@ -166,6 +179,7 @@ export class Hub {
     // Pieces of the tail are found by positions that nobody can be at any more.
     this.#index.forget();
     this.#replays.clear();
+    for (const consumer of this.#consumers.values()) consumer.piece = undefined;
     this.#leaveTail();
   }
 
@@ -238,29 +252,26 @@ export class Hub {
         if (this.#consumers.size > 0) this.#delivery?.onDelivered(this.#roundSeq, nowMs);
         return work;
       }
-      this.#serve(next.value);
+      // Those that read the log have a line of their own.
+      if (next.value.tailPosition !== NOT_IN_TAIL) this.#serve(next.value);
+      else if (!next.value.isReading) this.#enqueue(next.value);
       work++;
     }
     return work;
   }
 
-  #serveReady(): number {
+  #serveLine(line: ServeLine): number {
     let work = 0;
-    while (this.#ready.length > 0 && !this.#budget.isSpent()) {
-      // What is put in line while this list is served gets its turn in the next one.
-      const list = this.#ready;
-      this.#ready = [];
-      let at = 0;
-      while (at < list.length && !this.#budget.isSpent()) {
-        const consumer = list[at++];
-        if (consumer === undefined) break;
-        consumer.isQueued = false;
-        this.#serve(consumer);
-        work++;
-      }
-      if (at < list.length) this.#ready = [...list.slice(at), ...this.#ready];
-    }
+    while (!line.isEmpty && !this.#budget.isSpent()) work += this.#serveOne(line);
     return work;
+  }
+
+  #serveOne(line: ServeLine): number {
+    const consumer = line.take();
+    if (consumer === undefined) return 0;
+    consumer.isQueued = false;
+    this.#serve(consumer);
+    return 1;
   }
 
   // ---- one consumer
@@ -291,6 +302,7 @@ export class Hub {
     const position = this.#index.place(consumer.seq);
     if (position !== NOT_IN_TAIL) {
       consumer.tailPosition = position;
+      consumer.piece = undefined;
       this.#replays.release(consumer);
       this.#serveFromTail(consumer);
       return;
@@ -301,7 +313,8 @@ export class Hub {
       endTooSlow(consumer, 'retention', this.closeDeadlineMs());
       return;
     }
-    const piece = this.#replays.take(consumer);
+    const piece = consumer.piece ?? this.#replays.take(consumer);
+    consumer.piece = undefined;
     if (piece !== undefined) this.#writePiece(consumer, piece);
   }
 
@@ -312,7 +325,9 @@ export class Hub {
     }
     if (read.kind === 'frames') {
       this.#deps.metrics.add('relay_broadcast_reads_total:segment');
-      this.#writePiece(consumer, read);
+      // Not at once: a read that many have waited for would go out to all of them in one turn.
+      consumer.piece = read;
+      this.#enqueue(consumer);
     } else if (read.kind === 'gone') {
       endTooSlow(consumer, 'retention', this.closeDeadlineMs());
     } else if (read.kind === 'bad' || (read.kind === 'retry' && consumer.readTriesLeft === 0)) {
@@ -342,7 +357,7 @@ export class Hub {
   #enqueue(consumer: Consumer): void {
     if (consumer.isQueued) return;
     consumer.isQueued = true;
-    this.#ready.push(consumer);
+    (consumer.tailPosition === NOT_IN_TAIL ? this.#behind : this.#ready).add(consumer);
     this.#wake();
   }
 

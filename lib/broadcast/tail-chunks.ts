@@ -1,7 +1,7 @@
 /**
  * Pieces of the tail ring as plain buffers, cut at frame borders, shared by all consumers that
  * stand at the same place. `socket.write` keeps a reference and does not copy, so the memory of a
- * piece is not used again before every socket is done with it, and is never a view of shared memory.
+ * piece is never a view of shared memory, and not used again before every socket is done with it.
  * @thread main
  */
 import { assert } from '../base/assert.ts';

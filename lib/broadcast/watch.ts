@@ -10,6 +10,7 @@
 import type { MetricWriter } from '../metrics/slots.ts';
 import type { Consumer } from './consumer.ts';
 import { endTooSlow } from './endings.ts';
+import type { LagMeter } from './lag.ts';
 import { NOT_IN_TAIL, type TailIndex } from './tail-index.ts';
 
 export type WatchOptions = {
@@ -26,6 +27,7 @@ export type WatchOptions = {
 export type WatchDeps = {
   readonly metrics: MetricWriter;
   readonly index: TailIndex;
+  readonly lag: LagMeter;
   readonly oldestSeq: () => number;
   /** The consumer is behind and could be sent something. */
   readonly onBehind: (consumer: Consumer) => void;
@@ -73,20 +75,21 @@ export class Watch {
 
   /** One pass; returns when the next one is due. */
   sweep(consumers: Iterable<Consumer>, nowMs: number): number {
-    const { metrics, index, oldestSeq } = this.#deps;
+    const { metrics, index, lag, oldestSeq } = this.#deps;
     const oldest = oldestSeq();
     let waitingBytes = 0;
-    let lagMax = 0;
+    let slowestSeq = index.headSeq;
     let nextMs = nowMs + this.#options.sweepMs;
     for (const consumer of consumers) {
       waitingBytes += consumer.waitingBytes;
-      lagMax = Math.max(lagMax, index.headSeq - consumer.seq);
+      slowestSeq = Math.min(slowestSeq, consumer.seq);
       this.#look(consumer, nowMs, oldest);
       if (consumer.isClosing) nextMs = Math.min(nextMs, consumer.deadlineMs);
       else nextMs = Math.min(nextMs, consumer.closeDueMs);
     }
     metrics.set('relay_broadcast_buffered_bytes', waitingBytes);
-    metrics.set('relay_broadcast_lag_seq_max', lagMax);
+    metrics.set('relay_broadcast_lag_seq_max', index.headSeq - slowestSeq);
+    lag.note(slowestSeq, index.headSeq);
     return Math.max(nextMs, nowMs + 1);
   }
 

@@ -207,6 +207,10 @@ export const CATALOG = {
     MAIN,
     'How far the slowest consumer is behind the durable end.',
   ),
+  relay_broadcast_lag_seconds_max: gauge(
+    MAIN,
+    'For how long the next event of the slowest consumer has been in the log.',
+  ),
   relay_broadcast_delivery_seconds: histogram(
     MAIN,
     SECONDS_FAST,

@@ -230,4 +230,28 @@ export const HOST_GUARDS: readonly Guard[] = [
     test: 'test/broadcast/chunk.test.ts',
     title: 'G2: bytes of a stalled consumer',
   },
+  {
+    name: 'only the last of several writes can wait',
+    file: 'lib/broadcast/consumer.ts',
+    find: 'if (!this.#isBlocked || this.#unansweredWrites > 0) return;',
+    replace: 'if (!this.#isBlocked) return;',
+    test: 'test/broadcast/chunk.test.ts',
+    title: 'G2: of several pieces in one turn',
+  },
+  {
+    name: 'a round serves those in the tail only',
+    file: 'lib/broadcast/hub.ts',
+    find: 'if (next.value.tailPosition !== NOT_IN_TAIL) this.#serve(next.value);',
+    replace: 'if (next.value.seq >= 0) this.#serve(next.value);',
+    test: 'test/broadcast/streams.test.ts',
+    title: 'G20: who is behind neither slows',
+  },
+  {
+    name: 'each poll serves one that is behind',
+    file: 'lib/broadcast/hub.ts',
+    find: 'work += this.#serveOne(this.#behind) + this.#serveLine(this.#behind);',
+    replace: 'work += this.#serveLine(this.#behind);',
+    test: 'test/broadcast/streams.test.ts',
+    title: 'G20: who is behind neither slows',
+  },
 ];

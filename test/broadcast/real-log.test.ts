@@ -7,6 +7,7 @@ import t from 'tap';
 import { SystemClock } from '../../lib/base/clock.ts';
 import { KiB } from '../../lib/base/units.ts';
 import { logArrivals } from '../../lib/broadcast/delivery.ts';
+import type { HubOptions } from '../../lib/broadcast/hub-options.ts';
 import { Batch } from '../../lib/log/batch.ts';
 import { LogCursors } from '../../lib/log/cursor.ts';
 import { RecordRow } from '../../lib/log/descriptor.ts';
@@ -16,7 +17,7 @@ import { LogReader } from '../../lib/log/reader.ts';
 import { openLog } from '../../lib/log/recovery.ts';
 import type { LogWriter } from '../../lib/log/writer.ts';
 import { CommitView } from '../../lib/shared/commit-cell.ts';
-import { Client, until, World } from './world.ts';
+import { Client, rawClient, until, World } from './world.ts';
 
 const clock = new SystemClock();
 
@@ -103,6 +104,7 @@ async function start(
   log: RealLog,
   tailBytes: number,
   lastSeq = 0,
+  hub: Partial<HubOptions> = {},
 ): Promise<World> {
   const world = new World({
     tailBytes,
@@ -111,7 +113,7 @@ async function start(
     arrivals: logArrivals(log.reader),
     store: log.store,
     oldestSeq: () => log.writer.oldestSeq,
-    hub: { chunkBytesMax: 16 * KiB },
+    hub: { chunkBytesMax: 16 * KiB, ...hub },
   });
   log.note(world.view);
   world.publish();
@@ -221,4 +223,33 @@ t.test('the time of delivery is measured from the arrival that the log knows', a
   t.equal(await arrivals.arrivalMs(1), log.arrivalMs);
   t.equal(await arrivals.arrivalMs(35), log.arrivalMs);
   t.equal(await arrivals.arrivalMs(36), undefined, 'not there yet');
+});
+
+t.test('lag in seconds: for how long the next event has been there', async (t) => {
+  const log = new RealLog();
+  t.teardown(() => log.close());
+  const world = await start(t, log, 16 * KiB, 0, { sweepMs: 20 });
+  log.arrivalMs = Date.now() - 5000;
+  world.append(20, 10_000);
+  const gauge = (): number => world.metrics.read('relay_broadcast_lag_seconds_max');
+  const live = await new Client(world.port).open();
+  await until(() => world.hub.size === 1);
+  const [first] = world.hub.consumers;
+  t.equal(first && (await world.hub.secondsBehind(first)), 0, 'at the head');
+  const slow = await rawClient(world.port);
+  await until(() => world.hub.size === 2);
+  slow.pause();
+  const [, stalled] = world.hub.consumers;
+  while ((stalled?.waitingBytes ?? 0) === 0) {
+    world.append(20, 10_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  world.append(5, 10_000);
+  const seconds = stalled && (await world.hub.secondsBehind(stalled));
+  t.ok(seconds !== undefined && seconds > 4.9, `${seconds} s`);
+  await until(() => gauge() > 4.9);
+  t.equal(stalled && stalled.bytesSent > 1000, true, 'bytes per consumer');
+  slow.destroy();
+  await until(() => live.lastSeq === world.log.lastSeq && gauge() === 0);
+  t.pass('nobody is behind');
 });

@@ -2,6 +2,7 @@
 import { connect } from 'node:net';
 import t from 'tap';
 import { KiB, MiB } from '../../lib/base/units.ts';
+import { HUB_DEFAULTS } from '../../lib/broadcast/hub-options.ts';
 import { encodeErrorFrame } from '../../lib/wire/control.ts';
 import { Client, clientFrame, handshake, rawClient, until, World } from './world.ts';
 
@@ -85,6 +86,11 @@ t.test('G20, H164: who takes no byte is ended within its time, others see nothin
   stalled.resume();
   await until(() => stalled.destroyed);
   t.equal(code, 'ECONNRESET', 'a reset: nothing of it stays in the kernel');
+});
+
+t.test('G20: one that is ended is gone within five seconds', async (t) => {
+  const { closeMsMax, sweepMs } = HUB_DEFAULTS;
+  t.ok(closeMsMax + sweepMs <= 5000, 'of which it has most to read why');
 });
 
 t.test('G20, G26: many stalled consumers hold one piece each', async (t) => {

@@ -171,6 +171,41 @@ t.test('a poll yields: a round over many bytes takes several turns', async (t) =
   await until(() => clients.every((client) => client.lastSeq === 30));
 });
 
+t.test('G20: who is behind neither slows those that are live, nor waits for ever', async (t) => {
+  const hub = { pollBytesMax: 64 * KiB, chunkBytesMax: 64 * KiB, gatherMsMin: 0 };
+  const world = await new World({ hub, tailBytes: 256 * KiB }).listen();
+  t.teardown(() => world.stop());
+  world.append(200, 10_000);
+  await until(() => world.published.at(-1) === 200);
+  world.isHeld = true;
+  const behind = Array.from({ length: 8 }, () => new Client(world.port, '?cursor=0'));
+  await Promise.all(behind.map((client) => client.open()));
+  const live = await new Client(world.port).open();
+  await until(() => world.hub.size === 9);
+  const poll = (): number => world.hub.poll(world.clock.monoMs());
+  const seqs = (): number[] => Array.from(world.hub.consumers, ({ seq }) => seq);
+  poll();
+  while (world.log.nexts === 0) poll();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.same(seqs().slice(0, 8), Array(8).fill(0), 'what was read waits for its turn');
+  world.append(1, 10_000);
+  poll();
+  t.equal(seqs()[8], 201, 'live ones first, although they came last');
+  t.equal(seqs().filter((seq) => seq > 0 && seq < 201).length, 1, 'then as far as it goes');
+  // The live one alone has more than a poll may do, again and again.
+  for (let i = 2; i <= 6; i++) {
+    world.append(10, 10_000);
+    poll();
+    t.equal(seqs().filter((seq) => seq > 0 && seq < 201).length, i, 'one of them at least');
+  }
+  world.isHeld = false;
+  world.append(1);
+  const head = world.log.lastSeq;
+  await until(() => [...behind, live].every((client) => client.lastSeq === head));
+  for (const client of behind) t.same(client.faults(1, head), []);
+  t.same(live.faults(201, head), []);
+});
+
 t.test('G28: after hideTail() what is hidden is hidden in the tail too', async (t) => {
   const world = await new World().listen();
   t.teardown(() => world.stop());

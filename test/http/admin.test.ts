@@ -266,12 +266,33 @@ t.test('consumers/list', async (t) => {
       connectedMs: toEpochMs(0),
     },
     framesSent: 12,
+    bytesSent: 3456,
     seq: 88,
     waitingBytes: 5,
   };
-  const [route] = adminConsumerRoutes({ consumers: [consumer] as never, headSeq: () => 100 });
+  const beside = { ...consumer, info: { ...consumer.info, id: 4 } };
+  const unknown = { ...consumer, info: { ...consumer.info, id: 5 }, seq: 7 };
+  let looks = 0;
+  const [route] = adminConsumerRoutes({
+    consumers: [consumer, beside, unknown] as never,
+    headSeq: () => 100,
+    secondsBehind: async ({ seq }) => {
+      looks++;
+      return seq === 88 ? 1.5 : undefined;
+    },
+  });
   const request = { params: new Params(''), body: new JsonBody({}), address: '', addressKey: '' };
-  t.same((await route?.handle(request))?.json, [
+  const rows = (await route?.handle(request))?.json as { id: number; lag_seconds: number }[];
+  t.equal(looks, 2, 'one for each place');
+  t.same(
+    rows.map(({ id, lag_seconds }) => [id, lag_seconds]),
+    [
+      [3, 1.5],
+      [4, 1.5],
+      [5, null],
+    ],
+  );
+  t.same(rows.slice(0, 1), [
     {
       id: 3,
       remote_addr: '192.0.2.1',
@@ -280,7 +301,9 @@ t.test('consumers/list', async (t) => {
       connected_at: '1970-01-01T00:00:00.000Z',
       seq: 88,
       lag: 12,
+      bytes_sent: 3456,
       waiting_bytes: 5,
+      lag_seconds: 1.5,
     },
   ]);
 });

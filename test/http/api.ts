@@ -162,7 +162,7 @@ export class Api {
           return this.takendown.filter(({ id }) => id > afterId).slice(0, limit);
         },
       },
-      hub: { consumers: [], headSeq: () => 0 },
+      hub: { consumers: [], headSeq: () => 0, secondsBehind: async () => 0 },
     };
     const admin = { ...ADMIN_AUTH_DEFAULTS, passwords: [PASSWORD] };
     const server = { ...API_SERVER_DEFAULTS, requestsPerSecond: 1e6, requestsBurst: 1e6 };
