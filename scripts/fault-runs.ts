@@ -39,12 +39,16 @@ const ROOT = join(import.meta.dirname, '..');
 const KILLS_FILE = 'test/slow/kill9.test.ts';
 const KILLS_PER_JOB = 25;
 /** These judge by the clock: nothing runs beside them. */
-const ALONE = ['test/fault/**/*.test.ts', 'test/slow/fault-*.test.ts', 'test/log/strace.test.ts'];
+const ALONE = [
+  'test/fault/**/*.test.ts',
+  'test/slow/fault-*.test.ts',
+  'test/log/{kill,power,fault-loop,strace}.test.ts',
+];
 /** Two side by side: each leaves room while its relay starts, or waits for the disk. */
 const KILL_LANES = 2;
 /** Seconds; the tests have limits of their own. */
 const FILE_SECONDS_MAX = 1800;
-const CONTROL = /^negative control/;
+const CONTROL = /^(negative )?control: /;
 
 /** A line of the outermost level of TAP; undefined for all others. */
 export function parseTestLine(line: string): TestLine | undefined {
