@@ -97,8 +97,8 @@ const odd = (key: string): readonly string[] => [
   `${key}\xe9`,
   `${key} `,
   `${key}\0`,
-  `${key}${'x'.repeat(1024 - key.length)}`,
-  `${key}${'x'.repeat(1025 - key.length)}`,
+  key.padEnd(1024, 'x'),
+  key.padEnd(1025, 'x'),
 ];
 
 const KEY_CHANGES: readonly Mutation[] = [
