@@ -52,6 +52,8 @@ export class Hub {
   #published: number;
   #nextSweepMs = 0;
   #isWaked = false;
+  /** Consumers are being sent away: nothing is gathered any more. */
+  #isClosing = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: HubOptions, deps: HubDeps) {
@@ -183,7 +185,10 @@ export class Hub {
     this.#leaveTail();
   }
 
-  /** Closes every consumer, spread evenly over `spreadMs`; resolves when all sockets are closed. */
+  /**
+   * Closes every consumer, spread evenly over `spreadMs`; resolves when all sockets are closed. To
+   * be called when nothing more is committed: who is live gets the last event first (G25).
+   */
   closeAll(code: number, spreadMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     if (this.#consumers.size === 0) return Promise.resolve();
@@ -196,6 +201,7 @@ export class Hub {
       dueMs += stepMs;
     }
     this.#nextSweepMs = nowMs;
+    this.#isClosing = true;
     this.#onEmpty = resolve;
     this.#wake();
     return promise;
@@ -222,8 +228,10 @@ export class Hub {
   #gatherMs(): number {
     const { gatherMsMin, gatherMsPerConsumer, gatherMsMax } = this.#options;
     const count = this.#consumers.size;
-    // Nobody to send to: durable is published.
-    return count === 0 ? 0 : Math.min(gatherMsMax, gatherMsMin + count * gatherMsPerConsumer);
+    // Nobody to send to, or nothing more to come: durable is published.
+    return count === 0 || this.#isClosing
+      ? 0
+      : Math.min(gatherMsMax, gatherMsMin + count * gatherMsPerConsumer);
   }
 
   #isRoundDue(nowMs: number): boolean {

@@ -103,6 +103,8 @@ export class Watch {
         endTooSlow(consumer, 'too_slow', deadlineMs);
         return;
       case 'close':
+        // One that keeps up gets what is left; there will be no more.
+        if (this.#isServed(consumer)) break;
         consumer.end(
           'stopped',
           { code: consumer.closeDueCode, reason: 'shutting down' },
@@ -119,5 +121,12 @@ export class Watch {
     const isInLog = consumer.tailPosition === NOT_IN_TAIL;
     if (isInLog && consumer.seq + 1 < oldestSeq) endTooSlow(consumer, 'retention', deadlineMs);
     else if (consumer.tailPosition !== this.#deps.index.headEnd) this.#deps.onBehind(consumer);
+  }
+
+  /** It is in the tail, not at its end, and takes what it is sent. */
+  #isServed(consumer: Consumer): boolean {
+    const { tailPosition } = consumer;
+    const isBehind = tailPosition !== NOT_IN_TAIL && tailPosition !== this.#deps.index.headEnd;
+    return isBehind && consumer.isWritable;
   }
 }

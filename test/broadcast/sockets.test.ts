@@ -368,3 +368,23 @@ t.test('G25: closeAll sends the last events, then 1001, spread over time', async
   stuck.destroy();
   await world.hub.closeAll(1001, 10);
 });
+
+t.test('G25: closeAll sends what is still being gathered, to all, before it closes', async (t) => {
+  const hub = { gatherMsMin: 600_000, gatherMsMax: 600_000, pollBytesMax: 64 * KiB };
+  const world = await new World({ hub }).listen();
+  t.teardown(() => world.stop());
+  const clients = await Promise.all(
+    Array.from({ length: 10 }, () => new Client(world.port).open()),
+  );
+  await until(() => world.hub.size === 10);
+  world.append(1);
+  await until(() => clients.every((client) => client.lastSeq === 1));
+  // Waits for T, and for ten of them it is more than one poll may do.
+  world.append(5, 10_000);
+  await world.hub.closeAll(1001, 0);
+  for (const client of clients) {
+    await client.closed;
+    t.equal(client.closeCode, 1001);
+    t.same(client.faults(1, 6), []);
+  }
+});

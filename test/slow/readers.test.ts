@@ -94,7 +94,9 @@ t.test('G5: one that is gigabytes behind reaches live', { timeout: SLACK_MS * 3 
   t.comment(`${gib} GiB written in ${((performance.now() - fillMs) / 1000).toFixed(1)} s`);
   await rig.open('fast', 1);
   rig.feed({ perSecond: 2000, total: FOREVER, sizes: [eventBytes] });
-  await sleep(1000);
+  rig.measure();
+  await sleep(5000);
+  const quiet = (await rig.report()).fast?.delayMsP99 ?? Number.NaN;
   rig.measure();
   const startMs = performance.now();
   await rig.open('behind', 1, '?cursor=0');
@@ -110,7 +112,8 @@ t.test('G5: one that is gigabytes behind reaches live', { timeout: SLACK_MS * 3 
   t.comment(
     `live after ${seconds.toFixed(1)} s, ${mibPerSecond} MiB/s, at seq ${behind?.lastSeqMin}`,
   );
-  t.comment(`live reader meanwhile: p99 ${fast?.delayMsP99.toFixed(1)} ms`);
+  const p99 = fast?.delayMsP99.toFixed(1);
+  t.comment(`live reader: p99 ${p99} ms meanwhile, ${quiet.toFixed(1)} ms before`);
   t.equal(behind?.firstSeq, 1);
   await sleep(3000);
   const after = await rig.report();

@@ -1,5 +1,6 @@
 /** Many consumers in a process of their own, each with its habits; each checks what it gets. */
 import { connect, type Socket } from 'node:net';
+import { constants, setPriority } from 'node:os';
 import { clientFrame, handshake } from '../world.ts';
 import { machineMs, readEvent } from './event.ts';
 import { FrameSplitter } from './frame-splitter.ts';
@@ -279,3 +280,4 @@ process.on('message', (order: CrowdOrder) => {
   }
 });
 process.on('disconnect', () => process.exit(0));
+if (process.argv[2] === 'nice') setPriority(constants.priority.PRIORITY_LOW);

@@ -1,4 +1,8 @@
-/** A log server and a crowd of its consumers, each in a process of its own, and their reports. */
+/**
+ * A log server and crowds of its consumers, and their reports. Who keeps up is in a process of its
+ * own: what the others do with their time would be taken for delay. Those stand for other machines,
+ * and are left what the rest does not need of this one.
+ */
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +13,7 @@ import type { Habit } from './habits.ts';
 import type { ServerOptions, ServerOrder, ServerStats } from './log-server.ts';
 
 const WATCH_MS = 250;
+const LIVE_HABITS: ReadonlySet<Habit> = new Set(['fast', 'pinging']);
 
 /** A child that answers orders one after another. */
 class Child {
@@ -48,10 +53,12 @@ class Child {
 export class Rig {
   readonly directory = mkdtempSync(join(process.env['TEST_LOG_DIR'] ?? tmpdir(), 'crowd-log-'));
   readonly #server: Child;
-  readonly #crowd = new Child('crowd.ts', []);
+  readonly #live = new Child('crowd.ts', []);
+  readonly #others = new Child('crowd.ts', ['nice']);
   #port = 0;
   #watch: NodeJS.Timeout | undefined;
   #feeds = 0;
+  #eventsFed = 0;
   rssBytesMax = 0;
 
   constructor(options: Omit<ServerOptions, 'directory'> = {}) {
@@ -67,6 +74,7 @@ export class Rig {
   /** Begins to feed; with `perSecond` at that pace. */
   feed(order: FeedOrder): void {
     this.#feeds++;
+    this.#eventsFed += order.total;
     this.#server.tell({ kind: 'feed', feed: order });
   }
 
@@ -74,7 +82,8 @@ export class Rig {
   async fed(): Promise<ServerStats> {
     for (;;) {
       const stats = await this.stats();
-      if (stats.feedsDone >= this.#feeds) return stats;
+      const isDurable = stats.headSeq >= this.#eventsFed;
+      if (stats.feedsDone >= this.#feeds && isDurable) return stats;
       await sleep(WATCH_MS);
     }
   }
@@ -91,32 +100,41 @@ export class Rig {
   }
 
   async open(habit: Habit, count: number, query = ''): Promise<void> {
-    await this.#crowd.ask({ kind: 'open', port: this.#port, habit, count, query });
+    const crowd = LIVE_HABITS.has(habit) ? this.#live : this.#others;
+    await crowd.ask({ kind: 'open', port: this.#port, habit, count, query });
   }
 
   /** Delays count from now on. */
   measure(): void {
-    this.#crowd.tell({ kind: 'measure' });
+    this.#tell({ kind: 'measure' });
   }
 
-  report(): Promise<Partial<Record<Habit, GroupReport>>> {
-    return this.#crowd.ask({ kind: 'report' });
+  async report(): Promise<Partial<Record<Habit, GroupReport>>> {
+    const ask = (crowd: Child) =>
+      crowd.ask<Partial<Record<Habit, GroupReport>>>({ kind: 'report' });
+    return { ...(await ask(this.#live)), ...(await ask(this.#others)) };
   }
 
   wake(...habits: Habit[]): void {
-    this.#crowd.tell({ kind: 'wake', habits });
+    this.#tell({ kind: 'wake', habits });
   }
 
   leave(...habits: Habit[]): void {
-    this.#crowd.tell({ kind: 'leave', habits });
+    this.#tell({ kind: 'leave', habits });
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#watch);
-    this.#crowd.disconnect();
+    this.#live.disconnect();
+    this.#others.disconnect();
     this.#server.tell({ kind: 'close' });
-    await Promise.all([this.#server.ended, this.#crowd.ended]);
+    await Promise.all([this.#server.ended, this.#live.ended, this.#others.ended]);
     rmSync(this.directory, { recursive: true });
+  }
+
+  #tell(order: CrowdOrder): void {
+    this.#live.tell(order);
+    this.#others.tell(order);
   }
 }
 
