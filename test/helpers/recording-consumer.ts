@@ -39,6 +39,8 @@ export class RecordingConsumer {
   /** Info and error frames, as they came. */
   readonly controls: Buffer[] = [];
   readonly violations: string[] = [];
+  /** Of every connection that ended. */
+  readonly closeCodes: number[] = [];
   readonly #url: () => string;
   #socket: WebSocket | undefined;
   #isStopped = false;
@@ -78,7 +80,8 @@ export class RecordingConsumer {
     this.connectCount += 1;
     socket.on('message', (data: Buffer) => this.#onMessage(data));
     socket.on('error', () => {});
-    socket.on('close', () => {
+    socket.on('close', (code: number) => {
+      this.closeCodes.push(code);
       const last = this.received.at(-1)?.seq;
       setTimeout(() => this.#connect(last ?? cursor ?? 0), 50);
     });
