@@ -2,6 +2,7 @@
  * How we end a consumer: what it is told, with which close code, and for which cause it is counted.
  * @thread main
  */
+import { SECOND_MS } from '../base/units.ts';
 import { encodeErrorFrame } from '../wire/control.ts';
 import type { Consumer } from './consumer.ts';
 
@@ -9,6 +10,14 @@ import type { Consumer } from './consumer.ts';
 export const CLOSE_POLICY = 1008;
 /** RFC 6455: we cannot go on. */
 export const CLOSE_INTERNAL = 1011;
+
+const SPREAD_MS_MAX = 15 * SECOND_MS;
+const SPREAD_MS_PER_CONSUMER = 10;
+
+/** Over how long a stop of at most `msMax` closes consumers: not all may come back in one instant. */
+export function closeSpreadMs(consumerCount: number, msMax: number): number {
+  return Math.min(SPREAD_MS_MAX, SPREAD_MS_PER_CONSUMER * consumerCount, msMax / 2);
+}
 
 /** It takes no byte (`too_slow`), or what it needs next is being removed (`retention`). */
 export function endTooSlow(

@@ -9,6 +9,7 @@ import { errorText, RelayFault } from '../base/fault.ts';
 import { SECOND_MS } from '../base/units.ts';
 import { ADMISSION_DEFAULTS, Admission } from '../broadcast/admission.ts';
 import { logArrivals } from '../broadcast/delivery.ts';
+import { closeSpreadMs } from '../broadcast/endings.ts';
 import { Hub } from '../broadcast/hub.ts';
 import { HUB_DEFAULTS } from '../broadcast/hub-options.ts';
 import type { Config } from '../config/keys.ts';
@@ -41,8 +42,6 @@ import { AccountRows, DatabaseSource, HostRows } from './readers.ts';
 import { TakedownDesk } from './takedowns.ts';
 import { VERSION } from './version.ts';
 
-const CLOSE_SPREAD_MS_MAX = 15 * SECOND_MS;
-const CLOSE_MS_PER_CONSUMER = 10;
 const GOING_AWAY = 1001;
 
 const STARTING: CrawlResult = {
@@ -207,9 +206,8 @@ export class Outlet {
     await this.#room?.stop();
     this.#takedowns.stop();
     this.drain();
-    const wantedMs = CLOSE_MS_PER_CONSUMER * this.hub.size;
-    const spreadMs = Math.min(CLOSE_SPREAD_MS_MAX, wantedMs, msMax / 2);
     if (msMax > 0) {
+      const spreadMs = closeSpreadMs(this.hub.size, msMax);
       await Promise.race([this.hub.closeAll(GOING_AWAY, spreadMs), clock.sleep(msMax)]);
     }
     await this.#server.stop();

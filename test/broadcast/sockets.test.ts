@@ -2,6 +2,7 @@
 import { connect } from 'node:net';
 import t from 'tap';
 import { KiB, MiB } from '../../lib/base/units.ts';
+import { closeSpreadMs } from '../../lib/broadcast/endings.ts';
 import { HUB_DEFAULTS } from '../../lib/broadcast/hub-options.ts';
 import { encodeErrorFrame } from '../../lib/wire/control.ts';
 import { Client, clientFrame, handshake, rawClient, until, World } from './world.ts';
@@ -367,6 +368,13 @@ t.test('G25: closeAll sends the last events, then 1001, spread over time', async
   t.equal(world.metrics.read('relay_broadcast_consumer_ends_total:stopped'), 11);
   stuck.destroy();
   await world.hub.closeAll(1001, 10);
+});
+
+t.test('G25: closing is spread over min(15 s, 10 ms × consumers)', async (t) => {
+  t.equal(closeSpreadMs(0, 45_000), 0);
+  t.equal(closeSpreadMs(240, 45_000), 2400);
+  t.equal(closeSpreadMs(2000, 45_000), 15_000);
+  t.equal(closeSpreadMs(2000, 8000), 4000, 'and never over more than half of what is left');
 });
 
 t.test('G25: closeAll sends what is still being gathered, to all, before it closes', async (t) => {
