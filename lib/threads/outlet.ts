@@ -6,7 +6,6 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { errorText, RelayFault } from '../base/fault.ts';
-import { SECOND_MS } from '../base/units.ts';
 import { ADMISSION_DEFAULTS, Admission } from '../broadcast/admission.ts';
 import { logArrivals } from '../broadcast/delivery.ts';
 import { closeSpreadMs } from '../broadcast/endings.ts';
