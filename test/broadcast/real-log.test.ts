@@ -1,133 +1,16 @@
 /** The hub over the real log: every cursor, segment borders, a restart, retention, damage. */
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { openSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { SystemClock } from '../../lib/base/clock.ts';
 import { KiB } from '../../lib/base/units.ts';
 import { logArrivals } from '../../lib/broadcast/delivery.ts';
-import type { HubOptions } from '../../lib/broadcast/hub-options.ts';
-import { Batch } from '../../lib/log/batch.ts';
-import { LogCursors } from '../../lib/log/cursor.ts';
-import { RecordRow } from '../../lib/log/descriptor.ts';
-import { NodeDisk } from '../../lib/log/disk.ts';
-import { realLogFiles } from '../../lib/log/files.ts';
-import { LogReader } from '../../lib/log/reader.ts';
-import { openLog } from '../../lib/log/recovery.ts';
-import type { LogWriter } from '../../lib/log/writer.ts';
-import { CommitView } from '../../lib/shared/commit-cell.ts';
-import { Client, rawClient, until, World } from './world.ts';
-
-const clock = new SystemClock();
-
-function openWriter(directory: string): LogWriter {
-  return openLog({
-    disk: new NodeDisk(),
-    directory,
-    clock,
-    segmentBytesMax: 48 * KiB,
-    segmentAgeMsMax: 3_600_000,
-    makeSalt: () => randomBytes(16),
-    nextSeqMin: 1,
-  }).writer;
-}
-
-class RealLog {
-  readonly directory = mkdtempSync(join(tmpdir(), 'hub-log-'));
-  readonly #batch = new Batch();
-  arrivalMs = 0;
-  writer = openWriter(this.directory);
-  view = new CommitView();
-  readonly reader = new LogReader({
-    directory: this.directory,
-    files: realLogFiles,
-    view: () => this.view,
-    oldestSeq: () => this.writer.oldestSeq,
-  });
-  readonly cursors = new LogCursors(this.reader);
-
-  readonly store = (frames: readonly Buffer[], view: CommitView): void => {
-    for (const frame of frames) {
-      if (!this.#batch.hasRoom(frame.length)) this.#flush();
-      frame.copy(this.#batch.frames, this.#batch.framesBytes);
-      const row = new RecordRow();
-      row.frameBytes = frame.length;
-      row.kind = 1;
-      row.arrivalMs = this.arrivalMs;
-      this.#batch.add(row);
-    }
-    this.#flush();
-    this.note(view);
-  };
-
-  /** An empty batch, as after a second of silence. */
-  prove(view: CommitView): void {
-    this.#flush();
-    this.note(view);
-  }
-
-  note(view: CommitView): void {
-    view.segmentFirstSeq = this.writer.segmentFirstSeq;
-    view.byteEnd = this.writer.byteEnd;
-    this.view.segmentFirstSeq = view.segmentFirstSeq;
-    this.view.byteEnd = view.byteEnd;
-    this.view.lastSeq = this.writer.nextSeq - 1;
-  }
-
-  restart(): void {
-    this.writer.close();
-    this.writer = openWriter(this.directory);
-  }
-
-  async retire(count: number): Promise<void> {
-    this.writer.dropOldest(count);
-    await this.reader.retire(this.writer.oldestSeq);
-  }
-
-  async close(): Promise<void> {
-    await this.reader.close();
-    this.writer.close();
-    rmSync(this.directory, { recursive: true });
-  }
-
-  #flush(): void {
-    this.writer.write(this.#batch);
-    this.writer.beginSync(false);
-    this.writer.finishSync();
-    this.#batch.clear();
-  }
-}
-
-async function start(
-  t: { teardown(done: () => Promise<void>): void },
-  log: RealLog,
-  tailBytes: number,
-  lastSeq = 0,
-  hub: Partial<HubOptions> = {},
-): Promise<World> {
-  const world = new World({
-    tailBytes,
-    lastSeq,
-    log: log.cursors,
-    arrivals: logArrivals(log.reader),
-    store: log.store,
-    oldestSeq: () => log.writer.oldestSeq,
-    hub: { chunkBytesMax: 16 * KiB, ...hub },
-  });
-  log.note(world.view);
-  world.publish();
-  await world.listen();
-  t.teardown(async () => {
-    await world.stop();
-  });
-  return world;
-}
+import { RealLog, startOver } from './real-log.ts';
+import { Client, rawClient, until } from './world.ts';
 
 t.test('G5: every cursor over segments, a restart and the tail, exactly', async (t) => {
   const log = new RealLog();
   t.teardown(() => log.close());
-  const first = await start(t, log, 8 * KiB);
+  const first = await startOver(t, log, 8 * KiB);
   const sizes = [40, 900, 3000, 200, 17_000, 70];
   for (let i = 0; i < 40; i++) first.append(1 + (i % 6), (seq) => sizes[seq % sizes.length] ?? 0);
   log.prove(first.view);
@@ -137,7 +20,7 @@ t.test('G5: every cursor over segments, a restart and the tail, exactly', async 
   await first.stop();
   log.restart();
 
-  const world = await start(t, log, 32 * KiB, lastSeq);
+  const world = await startOver(t, log, 32 * KiB, lastSeq);
   for (let i = 0; i < 20; i++) world.append(2, (seq) => sizes[seq % sizes.length] ?? 0);
   await log.retire(2);
   const oldest = log.writer.oldestSeq;
@@ -169,7 +52,7 @@ t.test('G5: every cursor over segments, a restart and the tail, exactly', async 
 t.test('G7: retention passing a replay ends it, never skips', async (t) => {
   const log = new RealLog();
   t.teardown(() => log.close());
-  const world = await start(t, log, 8 * KiB);
+  const world = await startOver(t, log, 8 * KiB);
   for (let i = 0; i < 300; i++) world.append(5, 4000);
   const clients = Array.from({ length: 8 }, (_, i) => new Client(world.port, `?cursor=${i}`));
   await until(() => clients.every((client) => client.lastSeq > 0));
@@ -188,7 +71,7 @@ t.test('G7: retention passing a replay ends it, never skips', async (t) => {
 t.test('G24: a flipped byte ends the replays that cross it with an error', async (t) => {
   const log = new RealLog();
   t.teardown(() => log.close());
-  const world = await start(t, log, 8 * KiB);
+  const world = await startOver(t, log, 8 * KiB);
   for (let i = 0; i < 100; i++) world.append(2, 1000);
   const names = readdirSync(log.directory).filter((name) => name.endsWith('.seg'));
   const name = names.sort()[1] ?? '';
@@ -206,7 +89,7 @@ t.test('G24: a flipped byte ends the replays that cross it with an error', async
 t.test('the time of delivery is measured from the arrival that the log knows', async (t) => {
   const log = new RealLog();
   t.teardown(() => log.close());
-  const world = await start(t, log, 64 * KiB);
+  const world = await startOver(t, log, 64 * KiB);
   log.arrivalMs = Date.now() - 3000;
   const arrivals = logArrivals(log.reader);
   world.append(5, 1000);
@@ -228,7 +111,7 @@ t.test('the time of delivery is measured from the arrival that the log knows', a
 t.test('lag in seconds: for how long the next event has been there', async (t) => {
   const log = new RealLog();
   t.teardown(() => log.close());
-  const world = await start(t, log, 16 * KiB, 0, { sweepMs: 20 });
+  const world = await startOver(t, log, 16 * KiB, 0, { sweepMs: 20 });
   log.arrivalMs = Date.now() - 5000;
   world.append(20, 10_000);
   const gauge = (): number => world.metrics.read('relay_broadcast_lag_seconds_max');
