@@ -14,7 +14,7 @@ export const CLOSE_INTERNAL = 1011;
 const SPREAD_MS_MAX = 15 * SECOND_MS;
 const SPREAD_MS_PER_CONSUMER = 10;
 
-/** Over how long a stop of at most `msMax` closes consumers: not all may come back in one instant. */
+/** Over how long a stop of at most `msMax` closes consumers: not all shall come back at once. */
 export function closeSpreadMs(consumerCount: number, msMax: number): number {
   return Math.min(SPREAD_MS_MAX, SPREAD_MS_PER_CONSUMER * consumerCount, msMax / 2);
 }

@@ -17,14 +17,10 @@ export type HubOptions = WatchOptions & {
   readonly chunkBytesMax: number;
   /** A round begins once so much is new … */
   readonly gatherBytes: number;
-  /** … or more, up to half a `chunkBytesMax`, where consumers are few: a round is worth so much. */
+  /** … or more where consumers are few, so that a round sends so much; what fits in one write. */
   readonly gatherRoundBytes: number;
-  /** Rounds are so far apart at least, unless that much is new … */
-  readonly gatherMsMin: number;
-  /** … and further by so much for each consumer … */
-  readonly gatherMsPerConsumer: number;
-  /** … but never further than this: no frame waits longer. */
-  readonly gatherMsMax: number;
+  /** Rounds are so far apart at least, unless that much is new: no frame waits longer. */
+  readonly gatherMs: number;
   /** A poll returns after this much work. */
   readonly pollMsMax: number;
   readonly pollBytesMax: number;
@@ -35,10 +31,8 @@ export type HubOptions = WatchOptions & {
 export const HUB_DEFAULTS: HubOptions = {
   chunkBytesMax: 256 * KiB,
   gatherBytes: 64 * KiB,
-  gatherRoundBytes: MiB,
-  gatherMsMin: 10,
-  gatherMsPerConsumer: 0.02,
-  gatherMsMax: 20,
+  gatherRoundBytes: 8 * MiB,
+  gatherMs: 20,
   pollMsMax: 2,
   pollBytesMax: 4 * MiB,
   stallMsMax: 10 * MINUTE_MS,

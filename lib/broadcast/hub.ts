@@ -6,9 +6,8 @@
  *
  * Owns the set of consumers. Takes only the commit cell, the tail ring and the log, so that it can
  * move to a thread of its own. Sends are gathered: a round begins when enough bytes are new, or T
- * after the one before, T = min(gatherMsMax, gatherMsMin + consumers × gatherMsPerConsumer): what
- * comes after a silence goes at once. Starts no timer: the driver asks `waitMs` and is told by
- * `wake` when a socket drained or a read ended.
+ * (`gatherMs`) after the one before, so that what comes after a silence goes at once. Starts no
+ * timer: the driver asks `waitMs`, and is told by `wake` when a socket drained or a read ended.
  * @thread main
  */
 import { assert } from '../base/assert.ts';
@@ -26,6 +25,9 @@ import { TailChunks } from './tail-chunks.ts';
 import { NOT_IN_TAIL, TailIndex } from './tail-index.ts';
 import { Watch } from './watch.ts';
 import { WorkBudget } from './work-budget.ts';
+
+/** A round that is fuller than this may take two writes: more came than was waited for. */
+const FULL_SHARE = 0.75;
 
 export class Hub {
   readonly #options: HubOptions;
@@ -134,8 +136,16 @@ export class Hub {
   waitMs(nowMs: number): number {
     if (this.#round !== undefined || !this.#ready.isEmpty || !this.#behind.isEmpty) return 0;
     const sweepWaitMs = Math.max(0, this.#nextSweepMs - nowMs);
-    if (this.#index.headEnd === this.#roundEnd) return sweepWaitMs;
-    return Math.min(sweepWaitMs, Math.max(0, this.#roundMs + this.#gatherMs() - nowMs));
+    // Also while nothing is new: until then only much of it is worth being woken for.
+    const gatherWaitMs = this.#gatherWaitMs(nowMs);
+    if (gatherWaitMs > 0) return Math.min(sweepWaitMs, gatherWaitMs);
+    return this.#index.headEnd === this.#roundEnd ? sweepWaitMs : 0;
+  }
+
+  /** Tail position (modular) from which on a commit is worth being woken for, until `waitMs`. */
+  wakeTail(nowMs: number): number {
+    const bytes = this.#gatherWaitMs(nowMs) > 0 ? this.#enoughBytes() : 0;
+    return (this.#roundEnd + bytes) | 0;
   }
 
   /** Takes over a consumer whose `seq` is set. It is in the set before it gets its first frame. */
@@ -225,22 +235,22 @@ export class Hub {
     }
   }
 
-  #gatherMs(): number {
-    const { gatherMsMin, gatherMsPerConsumer, gatherMsMax } = this.#options;
-    const count = this.#consumers.size;
+  #gatherWaitMs(nowMs: number): number {
     // Nobody to send to, or nothing more to come: durable is published.
-    return count === 0 || this.#isClosing
-      ? 0
-      : Math.min(gatherMsMax, gatherMsMin + count * gatherMsPerConsumer);
+    if (this.#consumers.size === 0 || this.#isClosing) return 0;
+    return this.#roundMs + this.#options.gatherMs - nowMs;
+  }
+
+  #enoughBytes(): number {
+    const { gatherBytes, gatherRoundBytes, chunkBytesMax } = this.#options;
+    const bytes = Math.min(chunkBytesMax * FULL_SHARE, gatherRoundBytes / this.#consumers.size);
+    return Math.max(gatherBytes, Math.ceil(bytes));
   }
 
   #isRoundDue(nowMs: number): boolean {
     const newBytes = this.#index.headEnd - this.#roundEnd;
     if (newBytes === 0) return false;
-    const { gatherBytes, gatherRoundBytes, chunkBytesMax } = this.#options;
-    const enough = Math.min(chunkBytesMax / 2, gatherRoundBytes / this.#consumers.size);
-    if (newBytes >= Math.max(gatherBytes, enough)) return true;
-    return nowMs - this.#roundMs >= this.#gatherMs();
+    return newBytes >= this.#enoughBytes() || this.#gatherWaitMs(nowMs) <= 0;
   }
 
   #runRound(nowMs: number): number {

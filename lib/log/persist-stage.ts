@@ -201,7 +201,7 @@ export class PersistStage {
     commit.publish();
     crashPoint?.('after-store');
     this.#words.publishDurable(metrics, view);
-    this.#words.wakeAll();
+    this.#words.wakeForCommit(view.tailEnd);
   }
 
   #pause(fault: RelayFault, nowMs: number): void {

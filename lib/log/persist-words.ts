@@ -4,6 +4,7 @@
  * @thread persist
  */
 import { assert } from '../base/assert.ts';
+import { distance } from '../base/units.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import type { Bell } from '../shared/bell.ts';
 import type { CommitView } from '../shared/commit-cell.ts';
@@ -25,7 +26,9 @@ export class PersistWords {
   readonly #stop: PositionReader;
   readonly #hold: PositionReader;
   readonly #ballast: PositionReader;
-  readonly #wake: readonly Bell[];
+  readonly #wakeTail: PositionReader;
+  readonly #main: Bell;
+  readonly #shards: readonly Bell[];
 
   constructor(words: Words, shardCount: number) {
     this.state = words.writer('persistState');
@@ -38,8 +41,9 @@ export class PersistWords {
     this.#stop = words.reader('stop');
     this.#hold = words.reader('logHold');
     this.#ballast = words.reader('ballast');
-    const shards = Array.from({ length: shardCount }, (_, shard) => words.shardBell(shard));
-    this.#wake = [words.bell('bellMain'), ...shards];
+    this.#wakeTail = words.reader('wakeTail');
+    this.#main = words.bell('bellMain');
+    this.#shards = Array.from({ length: shardCount }, (_, shard) => words.shardBell(shard));
   }
 
   beat(): void {
@@ -85,8 +89,17 @@ export class PersistWords {
     metrics.set('relay_log_active_bytes', view.byteEnd);
   }
 
-  /** Main has frames to send, verify threads have seqs to read back and room to write. */
+  /**
+   * Main has frames to send, unless it is gathering and wants more of them or a moment later;
+   * verify threads have seqs to read back and room to write.
+   */
+  wakeForCommit(tailEnd: number): void {
+    if (distance(tailEnd, this.#wakeTail.observe()) >= 0) this.#main.ring();
+    for (const bell of this.#shards) bell.ring();
+  }
+
   wakeAll(): void {
-    for (const bell of this.#wake) bell.ring();
+    this.#main.ring();
+    for (const bell of this.#shards) bell.ring();
   }
 }

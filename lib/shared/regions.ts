@@ -14,6 +14,7 @@
  *   databaseState         main        0 unknown, 1 up, 2 down
  *   ballast               main        see BallastState
  *   logHold               main        1: the room left on the disk is not for the log
+ *   wakeTail              main        tail position from which on main is to be woken by commits
  *   bellMain, bellPersist any         see bell.ts
  *   checkpointSeq (wide)  main        highest seq whose account state is in PostgreSQL
  *   oldestSeq (wide)      persist     first seq still retained
@@ -85,6 +86,7 @@ const MAIN_WORDS = [
   'databaseState',
   'ballast',
   'logHold',
+  'wakeTail',
   'bellMain',
   'bellPersist',
   'checkpointSeq',

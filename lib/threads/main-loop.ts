@@ -50,6 +50,7 @@ export class MainLoop {
     const bell = words.bell('bellMain');
     const commits = new CommitReader(this.#parts.commit);
     const view = new CommitView();
+    const wakeTail = words.writer('wakeTail');
     while (!this.#isStopping) {
       commits.read(view);
       let work = hub.poll(clock.monoMs());
@@ -58,8 +59,11 @@ export class MainLoop {
         await nextTurn();
         continue;
       }
+      const nowMs = clock.monoMs();
+      const waitMs = Math.min(hub.waitMs(nowMs), WAIT_MS_MAX);
+      // Before the bell is armed: whoever finds it armed knows what it is armed for.
+      wakeTail.publish(hub.wakeTail(nowMs));
       bell.arm();
-      const waitMs = Math.min(hub.waitMs(clock.monoMs()), WAIT_MS_MAX);
       const hasWork = commits.hasNew() || reports.hasPending() || this.#isStopping;
       if (hasWork || waitMs <= 0) {
         bell.disarm();

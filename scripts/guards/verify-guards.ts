@@ -217,7 +217,7 @@ export const HOST_GUARDS: readonly Guard[] = [
   {
     name: 'a full gathering does not wait',
     file: 'lib/broadcast/hub.ts',
-    find: 'if (newBytes >= Math.max(gatherBytes, enough)) return true;',
+    find: 'newBytes >= this.#enoughBytes() || ',
     replace: '',
     test: 'test/broadcast/streams.test.ts',
     title: 'sends are gathered, but 64 KiB do not wait',

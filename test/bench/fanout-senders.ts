@@ -41,6 +41,13 @@ export type FeedMemory = {
   readonly frame: Uint8Array;
 };
 
+/** So many commits of so many frames, and a pause after each. */
+export type FeedOrder = {
+  readonly commits: number;
+  readonly frames: number;
+  readonly pauseMs: number;
+};
+
 /** The thread that commits frames; in a relay it is persist. */
 class Feed {
   readonly commit = allocateShared(COMMIT_BYTES);
@@ -59,8 +66,8 @@ class Feed {
     this.#worker = new Worker(new URL('./fanout-feed.ts', import.meta.url), { workerData });
   }
 
-  append(count: number): void {
-    this.#worker.postMessage(count);
+  append(order: FeedOrder): void {
+    this.#worker.postMessage(order);
   }
 
   async stop(): Promise<void> {
@@ -71,8 +78,8 @@ class Feed {
 /** Something that sends a frame to all its consumers. */
 export interface Sender {
   readonly server: Server;
-  /** `count` more frames are to become durable, in one commit. */
-  append(count: number): void;
+  /** More frames are to become durable. */
+  append(order: FeedOrder): void;
   /** Bytes that wait in the fullest socket. */
   waitingBytes(): number;
   /** Over all its life: how well it gathers. */
@@ -119,8 +126,8 @@ export class HubSender implements Sender {
     this.#loop = new MainLoop({ clock, words, commit, hub: this.#hub, reports, onReport() {} });
   }
 
-  append(count: number): void {
-    this.#feed.append(count);
+  append(order: FeedOrder): void {
+    this.#feed.append(order);
   }
 
   waitingBytes(): number {
@@ -147,7 +154,12 @@ abstract class PlainSender implements Sender {
   readonly sockets: Socket[] = [];
   readonly clients: WebSocket[] = [];
   readonly #feed = new Feed();
+  readonly #commits = new CommitReader(this.#feed.commit);
+  readonly #tail = new TailReader(this.#feed.tail);
+  readonly #wakeTail = this.#feed.words.writer('wakeTail');
+  readonly #view = new CommitView();
   readonly #ended: Promise<void>;
+  #sentSeq = 0;
   #isStopping = false;
 
   constructor() {
@@ -162,11 +174,12 @@ abstract class PlainSender implements Sender {
     this.#ended = this.#run();
   }
 
-  protected abstract send(count: number, tail: TailReader): void;
+  /** Sends `count` new frames; returns the tail position from which on it wants to be woken. */
+  protected abstract send(count: number, tail: TailReader): number;
   abstract framesPerWrite(): number;
 
-  append(count: number): void {
-    this.#feed.append(count);
+  append(order: FeedOrder): void {
+    this.#feed.append(order);
   }
 
   waitingBytes(): number {
@@ -183,22 +196,25 @@ abstract class PlainSender implements Sender {
     await this.#feed.stop();
   }
 
+  /** Sends what is new; false where nothing is. */
+  protected poll(): boolean {
+    this.#commits.read(this.#view);
+    const count = this.#view.lastSeq - this.#sentSeq;
+    if (count === 0) return false;
+    this.#sentSeq = this.#view.lastSeq;
+    this.#wakeTail.publish(this.send(count, this.#tail));
+    return true;
+  }
+
   async #run(): Promise<void> {
     const bell = this.#feed.words.bell('bellMain');
-    const commits = new CommitReader(this.#feed.commit);
-    const tail = new TailReader(this.#feed.tail);
-    const view = new CommitView();
-    let sentSeq = 0;
     while (!this.#isStopping) {
-      commits.read(view);
-      if (view.lastSeq > sentSeq) {
-        this.send(view.lastSeq - sentSeq, tail);
-        sentSeq = view.lastSeq;
+      if (this.poll()) {
         await nextTurn();
         continue;
       }
       bell.arm();
-      if (commits.hasNew()) bell.disarm();
+      if (this.#commits.hasNew()) bell.disarm();
       else await bell.wait(BELL_MS);
     }
   }
@@ -215,7 +231,7 @@ export class EachSender extends PlainSender {
     return 1;
   }
 
-  protected send(count: number, tail: TailReader): void {
+  protected send(count: number, tail: TailReader): number {
     for (let i = 0; i < count; i++) {
       const message = Buffer.allocUnsafeSlow(MESSAGE_BYTES);
       const end = (this.#end + WIRE_BYTES) | 0;
@@ -223,12 +239,14 @@ export class EachSender extends PlainSender {
       this.#end = end;
       for (const ws of this.clients) ws.send(message);
     }
+    return this.#end;
   }
 }
 
 /** The least there is: the hub's gathered pieces, ready made, and no look at who gets them. */
 export class BareSender extends PlainSender {
   #frames = Buffer.alloc(0);
+  #end = 0;
   #newCount = 0;
   #frameCount = 0;
   #writeCount = 0;
@@ -244,17 +262,23 @@ export class BareSender extends PlainSender {
     await super.stop();
   }
 
-  protected send(count: number): void {
-    const { gatherBytes, gatherRoundBytes, chunkBytesMax } = HUB_DEFAULTS;
-    const { gatherMsMin, gatherMsPerConsumer, gatherMsMax } = HUB_DEFAULTS;
+  protected send(count: number): number {
+    const { gatherMs, gatherBytes, gatherRoundBytes, chunkBytesMax } = HUB_DEFAULTS;
     this.#newCount += count;
+    this.#end = (this.#end + count * WIRE_BYTES) | 0;
     const readerCount = this.sockets.length;
-    const enough = Math.min(chunkBytesMax / 2, gatherRoundBytes / readerCount);
-    const gatherMs = Math.min(gatherMsMax, gatherMsMin + readerCount * gatherMsPerConsumer);
+    const bytes = Math.min(chunkBytesMax * 0.75, gatherRoundBytes / readerCount);
+    const enough = Math.max(gatherBytes, Math.ceil(bytes));
     const waitMs = this.#flushedMs + gatherMs - performance.now();
-    const isEnough = this.#newCount * WIRE_BYTES >= Math.max(gatherBytes, enough);
-    if (waitMs <= 0 || isEnough) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), waitMs);
+    if (waitMs <= 0 || this.#newCount * WIRE_BYTES >= enough) this.#flush();
+    else this.#timer ??= setTimeout(() => this.#onTime(), waitMs);
+    return (this.#end - this.#newCount * WIRE_BYTES + enough) | 0;
+  }
+
+  /** Commits since the last wake-up have not been looked at. */
+  #onTime(): void {
+    this.#timer = undefined;
+    if (!this.poll()) this.#flush();
   }
 
   #flush(): void {

@@ -8,16 +8,22 @@
  */
 import type { AddressInfo } from 'node:net';
 import { ReaderProcess } from './fanout-readers.ts';
-import { BareSender, EachSender, HubSender, type Sender, WIRE_BYTES } from './fanout-senders.ts';
+import {
+  BareSender,
+  EachSender,
+  type FeedOrder,
+  HubSender,
+  type Sender,
+  WIRE_BYTES,
+} from './fanout-senders.ts';
 import { type Bench, compare, type Print, type Scale, type Variant } from './rounds.ts';
 
-/** How the frames come: so many in a commit, after some commits a pause. */
-type Load = {
-  readonly frameCount: number;
-  readonly frames: number;
-  readonly commits: number;
-  readonly pauseMs: number;
-};
+/** How the frames come: orders to the feeding thread, one after another. */
+type Load = { readonly orders: number; readonly order: FeedOrder };
+
+function framesOf({ orders, order }: Load): number {
+  return orders * order.commits * order.frames;
+}
 
 const BEHIND_PAUSE_MS = 1;
 
@@ -49,13 +55,13 @@ class Lane {
 
   /** CPU µs of this thread, in all. */
   async measure(load: Load): Promise<number> {
-    this.#expectedBytes += load.frameCount * WIRE_BYTES;
+    this.#expectedBytes += framesOf(load) * WIRE_BYTES;
     const order = { lane: this.#id, kind: 'expect', bytes: this.#expectedBytes } as const;
     const done = this.#readers.ask(order);
     const start = threadMicros();
-    for (let sent = 0; sent < load.frameCount; sent += load.commits * load.frames) {
-      for (let i = 0; i < load.commits; i++) this.#sender.append(load.frames);
-      await pause(load.pauseMs);
+    for (let i = 0; i < load.orders; i++) {
+      this.#sender.append(load.order);
+      await pause(Math.max(1, load.order.commits * load.order.pauseMs));
       // Not turn by turn: looking costs time of the thread that is measured.
       while (this.#sender.waitingBytes() > 0) await pause(BEHIND_PAUSE_MS);
     }
@@ -95,15 +101,16 @@ async function runLoad(
   try {
     for (const lane of Object.values(lanes)) await lane.start();
     const costOf = async (lane: Lane): Promise<number> =>
-      (await lane.measure(load)) / (load.frameCount * readerCount);
+      (await lane.measure(load)) / (framesOf(load) * readerCount);
     const variants = [
       { name: 'the relay: hub', measure: () => costOf(lanes.hub) },
       { name: 'ws.send, frame by frame', measure: () => costOf(lanes.each) },
       { name: 'bare gathered socket.write', measure: () => costOf(lanes.bare) },
     ];
     const readersText = readerCount === 1 ? 'one consumer' : `${readerCount} consumers`;
-    const commits = load.frames === 1 ? 'single commits' : `commits of ${load.frames}`;
-    const title = `fan-out: 5 KiB to ${readersText}, ${commits}; CPU of main per frame and consumer`;
+    const { frames, pauseMs } = load.order;
+    const pace = pauseMs > 0 ? `one each ${pauseMs} ms` : `commits of ${frames}`;
+    const title = `fan-out: 5 KiB to ${readersText}, ${pace}; CPU of main per frame and consumer`;
     await compare(title, variants, scale, print);
     const gathered = Object.values(lanes).map((lane) => lane.framesPerWrite().toFixed(1));
     print(`  frames per write: ${gathered.join(', ')}`);
@@ -114,15 +121,16 @@ async function runLoad(
 
 /** Nobody listens: what a commit costs, whatever is in it (D39). */
 async function runIdle(readers: ReaderProcess, scale: Scale, print: Print): Promise<void> {
-  const commitCount = scale.isSmoke ? 4 : 200;
+  const orders = scale.isSmoke ? 1 : 5;
+  const commits = scale.isSmoke ? 4 : 100;
   const lanes = [0, 0, 1].map((count) => new Lane(new HubSender(), readers, count));
   try {
     for (const lane of lanes) await lane.start();
     const variant = (name: string, lane: Lane | undefined, frames: number): Variant => ({
       name,
       measure: async () => {
-        const load = { frameCount: commitCount * frames, frames, commits: 1, pauseMs: 2 };
-        return ((await lane?.measure(load)) ?? Number.NaN) / commitCount;
+        const load = { orders, order: { commits, frames, pauseMs: IDLE_PAUSE_MS } };
+        return ((await lane?.measure(load)) ?? Number.NaN) / (orders * commits);
       },
     });
     const variants = [
@@ -130,38 +138,44 @@ async function runIdle(readers: ReaderProcess, scale: Scale, print: Print): Prom
       variant('no consumer, 100 frames in each', lanes[1], 100),
       variant('one consumer, 100 frames in each', lanes[2], 100),
     ];
-    const title = 'fan-out: CPU of main per commit, one each 2 ms, with what orders the commits';
+    const title = `fan-out: nobody listens; CPU of main per commit, one each ${IDLE_PAUSE_MS} ms`;
     await compare(title, variants, scale, print);
   } finally {
     for (const lane of lanes) await lane.stop();
   }
 }
 
+type Row = Load & { readonly readerCount: number };
+
+/** Live: 2,000 single commits a second, so far as consumers take them. */
+function live(readerCount: number, frames: number): Row {
+  const order = { commits: 100, frames: 1, pauseMs: 0.5 };
+  return { readerCount, orders: frames / order.commits, order };
+}
+
 /** As fast as consumers take it: then commits are large, here half of the largest. */
-const BUSY_FRAMES = 100;
-const BUSY_PAUSE_MS = 1;
-/** With few consumers, more between pauses: what orders the frames costs time of this thread too. */
-const BUSY_SIZES: readonly (readonly [readerCount: number, frames: number, commits: number])[] = [
-  [1, 20_000, 4],
-  [10, 4000, 1],
-  [100, 800, 1],
-  [1000, 100, 1],
+function busy(readerCount: number, frames: number): Row {
+  const order = { commits: 1, frames: 100, pauseMs: 0 };
+  return { readerCount, orders: frames / order.frames, order };
+}
+
+const ROWS: readonly Row[] = [
+  live(1, 2000),
+  live(10, 1000),
+  live(100, 400),
+  busy(10, 8000),
+  busy(100, 800),
+  busy(1000, 100),
 ];
-const LIVE_READERS = 100;
-const SMOKE_READERS_MAX = 10;
+const SMOKE_ROWS: readonly Row[] = [live(1, 100), busy(10, 100)];
+const IDLE_PAUSE_MS = 2;
 
 async function run(scale: Scale, print: Print): Promise<void> {
   const readers = new ReaderProcess();
   try {
-    for (const [readerCount, allFrames, commits] of BUSY_SIZES) {
-      if (scale.isSmoke && readerCount > SMOKE_READERS_MAX) continue;
-      const frameCount = scale.isSmoke ? BUSY_FRAMES * commits : allFrames;
-      const load = { frameCount, frames: BUSY_FRAMES, commits, pauseMs: BUSY_PAUSE_MS };
-      await runLoad(readers, readerCount, load, scale, print);
+    for (const row of scale.isSmoke ? SMOKE_ROWS : ROWS) {
+      await runLoad(readers, row.readerCount, row, scale, print);
     }
-    const live = { frameCount: scale.isSmoke ? 4 : 400, frames: 1, commits: 1, pauseMs: 2 };
-    const liveReaders = scale.isSmoke ? SMOKE_READERS_MAX : LIVE_READERS;
-    await runLoad(readers, liveReaders, live, scale, print);
     await runIdle(readers, scale, print);
   } finally {
     readers.stop();

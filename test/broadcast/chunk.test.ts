@@ -57,7 +57,7 @@ async function wrongFrames(socket: Socket, last: number): Promise<number> {
 }
 
 t.test('G2: bytes of a stalled consumer stay what they were while others are served', async (t) => {
-  const world = await new World({ tailBytes: 16 * MiB, hub: { gatherMsMin: 0 } }).listen();
+  const world = await new World({ tailBytes: 16 * MiB, hub: { gatherMs: 0 } }).listen();
   t.teardown(() => world.stop());
   const socket = await rawClient(world.port);
   await until(() => world.hub.size === 1);
@@ -82,7 +82,7 @@ t.test('G2: bytes of a stalled consumer stay what they were while others are ser
 });
 
 t.test('G2: of several pieces in one turn, the one that waits keeps its memory', async (t) => {
-  const hub = { gatherMsMin: 0, chunkBytesMax: 32 * KiB };
+  const hub = { gatherMs: 0, chunkBytesMax: 32 * KiB };
   const world = await new World({ tailBytes: 32 * MiB, hub }).listen();
   t.teardown(() => world.stop());
   const socket = await rawClient(world.port);

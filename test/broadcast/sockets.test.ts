@@ -378,7 +378,7 @@ t.test('G25: closing is spread over min(15 s, 10 ms × consumers)', async (t) =>
 });
 
 t.test('G25: closeAll sends what is still being gathered, to all, before it closes', async (t) => {
-  const hub = { gatherMsMin: 600_000, gatherMsMax: 600_000, pollBytesMax: 64 * KiB };
+  const hub = { gatherMs: 600_000, pollBytesMax: 64 * KiB };
   const world = await new World({ hub }).listen();
   t.teardown(() => world.stop());
   const clients = await Promise.all(
