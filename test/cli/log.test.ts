@@ -166,11 +166,12 @@ t.test('bad arguments and places are said in one line', async (t) => {
     [['verify', '--dri', 'x'], 2, /--dri/],
     [['verify', '--dir', join(scratch, 'nowhere')], 74, /ENOENT/],
   ];
-  for (const [args, code, stderr] of cases) {
-    const run = await log(args);
-    t.equal(run.code, code, args.join(' '));
-    t.match(run.stderr, stderr);
-    t.equal(run.stderr.trim().split('\n').length, 1);
+  const runs = await Promise.all(cases.map(([args]) => log(args)));
+  for (const [index, [args, code, stderr]] of cases.entries()) {
+    const run = runs[index];
+    t.equal(run?.code, code, args.join(' '));
+    t.match(run?.stderr, stderr);
+    t.equal(run?.stderr.trim().split('\n').length, 1);
   }
   const help = await log(['--help']);
   t.equal(help.code, 0);
