@@ -1,0 +1,56 @@
+/** An external PostgreSQL stopped, or locked by somebody (G17): no crash, no loss, probes green. */
+import pg from 'pg';
+import t from 'tap';
+import { startEmbedded } from '../../lib/store/embedded.ts';
+import { embeddedOptions, tempDir } from '../helpers/postgres.ts';
+import { checkOutage, untilCheckpoint } from './outage.ts';
+import { databaseOf, postmasterPid, runUnderLoad, type World, wait } from './under-load.ts';
+
+t.test('G17 an external server is stopped for 30 s', { timeout: 120_000 }, async (t) => {
+  const dataDir = tempDir(t);
+  let server = await startEmbedded(embeddedOptions(dataDir));
+  t.teardown(() => server.stop());
+  const { user, host, database } = server.connection;
+  const env = { DATABASE_URL: `postgres://${user}@localhost/${database}?host=${host}` };
+  const outage = {
+    // Nobody starts it again, and it ends at once, as with `-m immediate`.
+    begin: async () => {
+      const pid = postmasterPid(dataDir);
+      await server.release();
+      process.kill(pid, 'SIGQUIT');
+    },
+    end: async () => {
+      server = await startEmbedded(embeddedOptions(dataDir));
+    },
+  };
+  await runUnderLoad(t, 32, (world) => checkOutage(t, world, outage), env);
+});
+
+t.test('G17 somebody holds a lock on all tables', { timeout: 120_000 }, async (t) => {
+  const trouble = async (world: World): Promise<void> => {
+    const { relay, live } = world;
+    const client = new pg.Client(databaseOf(relay.dataDir));
+    await client.connect();
+    const { rows } = await client.query<{ name: string }>(
+      "SELECT quote_ident(tablename) AS name FROM pg_tables WHERE schemaname = 'public'",
+    );
+    const names = rows.map(({ name }) => name).join(', ');
+    await client.query(`BEGIN; LOCK TABLE ${names} IN ACCESS EXCLUSIVE MODE`);
+    const saved = await relay.metric('relay_store_checkpoint_seq');
+    const before = live.received.length;
+    for (let i = 0; i < 5; i++) {
+      for (const path of ['/_healthz', '/_readyz']) {
+        const { status } = await fetch(`http://127.0.0.1:${relay.metricsPort}${path}`);
+        t.equal(status, 200, path);
+      }
+      await wait(1000);
+    }
+    t.ok(live.received.length > before, 'accounts in memory were served meanwhile');
+    t.equal(await relay.metric('relay_store_checkpoint_seq'), saved, 'nothing could be saved');
+    await client.query('COMMIT');
+    await client.end();
+    t.ok(await untilCheckpoint(world), 'checkpoints go on');
+    t.equal(relay.child.exitCode, null, 'no crash');
+  };
+  await runUnderLoad(t, 34, trouble, { RELAY_DATABASE_TIMEOUT: '500ms' });
+});
