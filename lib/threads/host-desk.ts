@@ -172,6 +172,7 @@ export class HostDesk implements HostAdmin {
 
   /** Writes the changes since the last time; what fails is written next time. */
   async flush(fleet: Fleet): Promise<void> {
+    for (const hostId of await this.#counts.recount()) this.#apply(hostId);
     const changed = [...this.#statuses].slice(0, ROWS_PER_QUERY_MAX);
     if (changed.length === 0) return;
     const changes = changed.map(([id, status]) => {
