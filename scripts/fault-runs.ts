@@ -116,6 +116,7 @@ function killJobs({ kills, seed }: FaultOptions): Job[] {
 
 async function runJob(job: Job, cache: string, rows: Map<string, Row>): Promise<void> {
   const env = {
+    TEST_OUTAGE_SECONDS: '30',
     ...process.env,
     ...job.env,
     NODE_COMPILE_CACHE: cache,

@@ -135,5 +135,6 @@ t.test('AC-8, AC-12, H147, H155, G9: said once, in order, also over a kill -9', 
     'gone #commit',
   ]);
   t.same(live.violations, [], 'G1: contiguous');
-  t.same(host.repoStatusAsked, [missed.did], 'and its host was asked once');
+  const asked = host.repoStatusAsked.filter((did) => did === missed.did);
+  t.equal(asked.length, 1, 'and its host was asked once');
 });

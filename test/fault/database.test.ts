@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { signalAll } from '../helpers/postgres.ts';
-import { checkOutage, untilCheckpoint } from './outage.ts';
+import { checkOutage, OUTAGE_SECONDS, untilCheckpoint } from './outage.ts';
 import { postmasterPid, runUnderLoad, wait } from './under-load.ts';
 
 /** A process and its children, as long as they live. */
@@ -11,15 +11,19 @@ function family(pid: number): number[] {
   return [pid, ...(children === '' ? [] : children.split(' ').map(Number))];
 }
 
-t.test('G17 the embedded server is frozen for 30 s', { timeout: 120_000 }, async (t) => {
-  await runUnderLoad(t, 31, async (world) => {
-    const pids = family(postmasterPid(world.relay.dataDir));
-    await checkOutage(t, world, {
-      begin: async () => void signalAll(pids, 'SIGSTOP'),
-      end: async () => void signalAll(pids, 'SIGCONT'),
+t.test(
+  `G17 the embedded server is frozen for ${OUTAGE_SECONDS} s`,
+  { timeout: 120_000 },
+  async (t) => {
+    await runUnderLoad(t, 31, async (world) => {
+      const pids = family(postmasterPid(world.relay.dataDir));
+      await checkOutage(t, world, {
+        begin: async () => void signalAll(pids, 'SIGSTOP'),
+        end: async () => void signalAll(pids, 'SIGCONT'),
+      });
     });
-  });
-});
+  },
+);
 
 t.test(
   'G17 the embedded server ends at once: it is started again',

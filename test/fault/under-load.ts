@@ -18,26 +18,23 @@ export async function runUnderLoad(
   dataDir?: string,
 ): Promise<World> {
   const fleet = await Fleet.start({ hostCount: 3, accountsPerHost: 8, seed });
+  const stop = new AbortController();
+  const ends: (() => unknown)[] = [() => fleet.stop()];
+  t.teardown(async () => {
+    stop.abort();
+    for (const end of ends.reverse()) await end();
+  });
   const relay = await RelayProcess.start({
     ...(dataDir === undefined ? {} : { dataDir }),
     env: { RELAY_PLC_HOST: fleet.directory.url, ...env },
   });
   // The test may put a restarted relay in its place.
-  const world: { fleet: Fleet; relay: RelayProcess; live: RecordingConsumer } = {
-    fleet,
-    relay,
-    live: undefined as never,
-  };
+  const world: World = { fleet, relay, live: undefined as never };
   const live = new RecordingConsumer(() => world.relay.streamUrl);
-
   world.live = live;
-  const stop = new AbortController();
-  t.teardown(async () => {
-    stop.abort();
-    live.stop();
-    await world.relay.dispose();
-    await fleet.stop();
-  });
+  ends.push(() => world.relay.dispose());
+  ends.push(() => live.stop());
+  ends.push(() => t.passing() || tellLast(world.relay));
   for (const host of fleet.hosts) await relay.crawl(host.hostname);
   await eventually(() => fleet.hosts.every((host) => host.readerCount === 1), 10_000);
   const running = fleet.run(300, stop.signal);
@@ -55,6 +52,12 @@ export async function runUnderLoad(
   );
   t.same(live.violations, []);
   return world;
+}
+
+/** For whoever reads of a failed test: how the relay ended, if it did, and its last words. */
+function tellLast({ child, stdout, stderr }: RelayProcess): void {
+  const end = child.exitCode ?? child.signalCode ?? 'running';
+  console.error(`relay: ${end}\n${stderr.slice(-4000)}\n${stdout.slice(-4000)}`);
 }
 
 /** How to reach the embedded PostgreSQL of a relay that runs. */
