@@ -60,23 +60,26 @@ function copyTo(
 ): boolean {
   const path = join(directory, copyName);
   const partPath = `${path}.part`;
-  let fd = -1;
   try {
     unlinkIfThere(disk, partPath);
-    fd = disk.open(partPath, 'create');
-    const buffer = Buffer.allocUnsafeSlow(COPY_BYTES);
-    for (let at = byteOffset; at < byteEnd; at += COPY_BYTES) {
-      const bytes = readUpTo(disk, fromFd, buffer, Math.min(COPY_BYTES, byteEnd - at), at);
-      writeFully(disk, fd, [buffer.subarray(0, bytes)], at - byteOffset);
+    const fd = disk.open(partPath, 'create');
+    try {
+      const buffer = Buffer.allocUnsafeSlow(COPY_BYTES);
+      for (let at = byteOffset; at < byteEnd; at += COPY_BYTES) {
+        const bytes = readUpTo(disk, fromFd, buffer, Math.min(COPY_BYTES, byteEnd - at), at);
+        writeFully(disk, fd, [buffer.subarray(0, bytes)], at - byteOffset);
+      }
+      disk.fdatasync(fd);
+    } finally {
+      // Also where it failed: an open file keeps its room, and that may be all there was.
+      disk.close(fd);
     }
-    disk.fdatasync(fd);
-    disk.close(fd);
     disk.rename(partPath, path);
     disk.fsyncDir(directory);
     return true;
   } catch {
     try {
-      if (fd >= 0) unlinkIfThere(disk, partPath);
+      unlinkIfThere(disk, partPath);
     } catch {
       // The next start removes it.
     }
@@ -86,7 +89,9 @@ function copyTo(
 
 function dropOldTorn(disk: Disk, directory: string): void {
   const names = disk.readdir(directory).filter((name) => TORN_NAME.test(name));
-  for (const name of names.sort().slice(0, -TORN_COPIES_MAX)) {
+  // By number: the byte in the name is not padded, and the newest must not be the first to go.
+  names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  for (const name of names.slice(0, -TORN_COPIES_MAX)) {
     unlinkIfThere(disk, join(directory, name));
   }
 }

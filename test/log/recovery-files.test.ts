@@ -176,3 +176,36 @@ t.test('copies of torn tails do not pile up', async (t) => {
   const copies = disk.readdir(DIRECTORY).filter((name) => name.endsWith('.torn'));
   t.equal(copies.length, 8);
 });
+
+t.test('copies of torn tails: the newest is kept, however many digits its byte has', async (t) => {
+  const { disk, world } = build(1, 1 << 20);
+  for (let byteEnd = 99_990; byteEnd < 100_000; byteEnd++) {
+    disk.put(join(DIRECTORY, `${segmentName(1)}.${byteEnd}.torn`), Buffer.from('older'));
+  }
+  world.offer(Buffer.alloc(100_000));
+  world.poll();
+  disk.put(pathOf(1), Buffer.concat([disk.content(pathOf(1)), Buffer.from('torn')]));
+  const { report } = reopen(disk);
+  t.equal(report.tornCopyName, `${segmentName(1)}.${world.view.byteEnd}.torn`);
+  t.ok(world.view.byteEnd >= 100_000);
+  const copies = disk.readdir(DIRECTORY).filter((name) => name.endsWith('.torn'));
+  t.ok(copies.includes(report.tornCopyName), 'what was just kept is there');
+  t.equal(copies.length, 8);
+});
+
+t.test('G16: a copy that found no room gives back what it had taken', async (t) => {
+  for (const what of ['pwritev', 'fdatasync', 'rename']) {
+    const { disk } = build(3);
+    disk.put(pathOf(1), Buffer.concat([disk.content(pathOf(1)), Buffer.from('torn')]));
+    const full = new FaultDisk(disk);
+    full.decide = (call) => {
+      return call.what === what && call.path.includes('.torn') ? { code: 'ENOSPC' } : undefined;
+    };
+    const { report } = reopen(full);
+    t.equal(report.tornCopyName, '', what);
+    t.same(disk.readdir(DIRECTORY), [segmentName(1)], `${what}: no name is left`);
+    const copies = full.calls.filter(({ path }) => path.endsWith('.torn.part'));
+    // An unlinked file that is open keeps its blocks until the process ends.
+    t.equal(copies.filter((call) => call.what === 'close').length, 1, `${what}: it is closed`);
+  }
+});
