@@ -155,7 +155,7 @@ function openWriter(
   const last = segments.at(-1);
   const nextSeqMin = Math.max(1, options.nextSeqMin);
   if (last === undefined) return startSegment(options, [], undefined, nextSeqMin);
-  const sealed = sealedFacts(segments);
+  const sealed = sealedFacts(segments, options.clock.epochMs());
   if (last.header === 'bad') {
     const nextSeq = wholeDamage(last).lastSeq + 1;
     const ended = { segment: last, nextSeq, lastCrc: 0, newestMs: options.clock.epochMs() };
@@ -172,17 +172,20 @@ function wholeDamage(segment: Segment): Damage {
 }
 
 /** All but the last segment; what is in them is told by the header of the next one. */
-function sealedFacts(segments: readonly Segment[]): SealedSegment[] {
+function sealedFacts(segments: readonly Segment[], nowMs: number): SealedSegment[] {
   const facts: SealedSegment[] = [];
-  let newestMs = 0;
-  for (const [index, segment] of segments.entries()) {
+  // From the newest on: a header that cannot be read leaves the time to the one behind it. Rather
+  // too young than too old: retention must not take what is inside the window (G7).
+  let newestMs = nowMs;
+  for (let index = segments.length - 2; index >= 0; index--) {
+    const segment = segments[index];
     const next = segments[index + 1];
-    if (next === undefined) break;
+    if (segment === undefined || next === undefined) break;
     const lastSeq = next.header === 'bad' ? next.firstSeq - 1 : next.header.prevLastSeq;
     if (next.header !== 'bad') newestMs = next.header.createdMs;
     facts.push({ firstSeq: segment.firstSeq, lastSeq, bytes: segment.bytes, newestMs });
   }
-  return facts;
+  return facts.reverse();
 }
 
 type Ended = {

@@ -93,37 +93,14 @@ export async function runKillLoop(options: KillLoopOptions): Promise<KillLoopRes
     ({ streamUrl } = relay);
   };
   const strike = async (): Promise<void> => {
-    // One in four at a crash point, one in four at a start, else wherever it is. A mistake has its
-    // own bad moment, which lasts almost all the time (sabotage.ts), once frames flow.
-    const dice = sabotage === undefined ? prng.nextBelow(4) : 3;
-    // Some lives are long enough to save cursors, or every start would begin at the first ones.
-    if (prng.nextBelow(3) === 0 && (await hasSaved(relay, live.lastSeq))) {
-      count(moments, 'after a checkpoint');
-    }
-    if (dice === 0) {
-      await pause(prng.nextBelow(400));
-      const point = prng.nextBelow(CRASH_POINTS.length);
-      count(moments, CRASH_POINTS[point] as string);
-      relay.chaos('persistCrash', point + 1);
-      await relay.exited;
-    } else if (dice === 1) {
-      // Stopped hard once more, for there to be a start.
-      await relay.kill();
-      relay = RelayProcess.launch({ dataDir, env, execArgv });
-      lives.push(relay);
-      await pause(prng.nextBelow(START_MS_MAX));
-      count(moments, 'start');
-      await relay.kill();
-    } else {
-      const waitMs = sabotage === undefined ? prng.nextBelow(700) : 300 + prng.nextBelow(1200);
-      await pause(waitMs);
-      count(moments, 'anywhere');
-      await relay.kill();
-    }
-    if (sabotage === undefined && prng.nextBelow(WITH_DATABASE_ONE_IN) === 0) {
-      count(moments, 'with PostgreSQL');
-      killDatabase(dataDir);
-    }
+    const killed = await strikeOnce(relay, {
+      prng,
+      isSabotaged: sabotage !== undefined,
+      seenSeq: live.lastSeq,
+      launch: () => RelayProcess.launch({ dataDir, env, execArgv }),
+      note: (moment) => count(moments, moment),
+    });
+    if (killed !== relay) lives.push(killed);
   };
   try {
     problems.push(...(await meetHosts(fleet, relay, live)));
@@ -151,6 +128,54 @@ export async function runKillLoop(options: KillLoopOptions): Promise<KillLoopRes
     await relay.dispose();
     await fleet.stop();
   }
+}
+
+type Strike = {
+  readonly prng: Prng;
+  readonly isSabotaged: boolean;
+  /** What the careful consumer has. */
+  readonly seenSeq: number;
+  launch(): RelayProcess;
+  /** Told which kind of moment was chosen. */
+  note(moment: string): void;
+};
+
+/**
+ * Ends a relay the hard way: one in four at a crash point, one in four at a start, else wherever it
+ * is. A mistake has its own bad moment, which lasts almost all the time (sabotage.ts), once frames
+ * flow. Returns the life that ended last.
+ */
+async function strikeOnce(relay: RelayProcess, strike: Strike): Promise<RelayProcess> {
+  const { prng, isSabotaged, note } = strike;
+  const dice = isSabotaged ? 3 : prng.nextBelow(4);
+  // Some lives are long enough to save cursors, or every start would begin at the first ones.
+  if (prng.nextBelow(3) === 0 && (await hasSaved(relay, strike.seenSeq))) {
+    note('after a checkpoint');
+  }
+  let killed = relay;
+  if (dice === 0) {
+    await pause(prng.nextBelow(400));
+    const point = prng.nextBelow(CRASH_POINTS.length);
+    note(CRASH_POINTS[point] as string);
+    relay.chaos('persistCrash', point + 1);
+    await relay.exited;
+  } else if (dice === 1) {
+    // Stopped hard once more, for there to be a start.
+    await relay.kill();
+    killed = strike.launch();
+    await pause(prng.nextBelow(START_MS_MAX));
+    note('start');
+    await killed.kill();
+  } else {
+    await pause(isSabotaged ? 300 + prng.nextBelow(1200) : prng.nextBelow(700));
+    note('anywhere');
+    await relay.kill();
+  }
+  if (!isSabotaged && prng.nextBelow(WITH_DATABASE_ONE_IN) === 0) {
+    note('with PostgreSQL');
+    killDatabase(relay.dataDir);
+  }
+  return killed;
 }
 
 /** Has every host crawled, and an event of each delivered. */

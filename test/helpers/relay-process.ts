@@ -61,7 +61,15 @@ export class RelayProcess {
   /** Resolves when the relay reads hosts; rejects with its output when it ends before. */
   static async start(options: RelayOptions = {}): Promise<RelayProcess> {
     const relay = RelayProcess.launch(options);
-    await relay.until('ready');
+    try {
+      await relay.until('ready');
+    } catch (error) {
+      // libfiu starts a thread in every child, also between fork and exec, and its open() of a FIFO
+      // holds a descriptor number meanwhile: the one that flock(1) is to get may be it.
+      const isRace = 'LD_PRELOAD' in (options.env ?? {}) && /flock EBUSY/.test(relay.stderr);
+      if (!isRace) throw error;
+      return await RelayProcess.start({ ...options, dataDir: relay.dataDir });
+    }
     return relay;
   }
 

@@ -209,3 +209,24 @@ t.test('G16: a copy that found no room gives back what it had taken', async (t) 
     t.equal(copies.filter((call) => call.what === 'close').length, 1, `${what}: it is closed`);
   }
 });
+
+t.test('G7, G24: what lies before a damaged header is not taken for old', async (t) => {
+  const { disk, world } = build(30);
+  const firstSeqs = segmentsOf(disk).map((name) => Number(name.slice(0, 16)));
+  t.ok(firstSeqs.length >= 4);
+  for (const damaged of [1, 2, firstSeqs.length - 1]) {
+    const rotten = disk.clone();
+    const path = pathOf(firstSeqs[damaged] ?? 0);
+    rotten.put(path, rotten.content(path).fill(0, 0, 30));
+    const again = new World({
+      disk: rotten,
+      clock: world.clock,
+      retention: { ageMsMax: 3_600_000, bytesMax: 0 },
+    });
+    for (const { newestMs } of again.log.sealed) t.equal(newestMs, world.clock.epoch);
+    again.start();
+    again.words.wideWriter('checkpointSeq').publish(30);
+    again.poll();
+    t.equal(again.log.oldestSeq, 1, 'retention leaves it alone');
+  }
+});

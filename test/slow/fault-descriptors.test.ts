@@ -16,7 +16,7 @@ const env = { RELAY_LOG_LEVEL: 'info', RELAY_SEGMENT_BYTES: '256KiB' };
 const pidOf = ({ child }: RelayProcess): number => child.pid ?? 0;
 const isPaused = ({ stdout }: RelayProcess): boolean => /"cause":"files"/.test(stdout);
 
-t.test('G16 EMFILE: none is free', { skip, timeout: 120_000 }, async (t) => {
+t.test('G16 EMFILE: none is free', { skip, timeout: 60_000 }, async (t) => {
   const trouble = async ({ relay, live, fleet }: World): Promise<void> => {
     const late = new RecordingConsumer(() => relay.streamUrl, 0);
     t.teardown(() => late.stop());
@@ -53,7 +53,7 @@ t.test('G16 EMFILE: none is free', { skip, timeout: 120_000 }, async (t) => {
   t.same(await relay.rejects(), {});
 });
 
-t.test('G15 G16 EMFILE: 1 to 4 are free', { skip, timeout: 120_000 }, async (t) => {
+t.test('G15 G16 EMFILE: 1 to 4 are free', { skip, timeout: 60_000 }, async (t) => {
   const trouble = async ({ relay, live }: World): Promise<void> => {
     for (let freeCount = 1; freeCount <= 4; freeCount++) {
       const last = live.lastSeq;
