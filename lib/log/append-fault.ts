@@ -46,6 +46,15 @@ export function appendCause(error: unknown): AppendCause | undefined {
   return CAUSES.get(errorCode(origin));
 }
 
+/**
+ * Whether a directory could not even be opened to be synced, for want of a descriptor (no sync
+ * gives these errors): what it was to make durable is as it was, and may be tried again.
+ */
+export function isSyncNotBegun(error: unknown): boolean {
+  const code = errorCode(error);
+  return code === 'EMFILE' || code === 'ENFILE';
+}
+
 /** Nothing was appended; the same call may succeed later. Other errors are returned as they are. */
 export function appendFault(error: unknown): unknown {
   if (error instanceof RelayFault || appendCause(error) === undefined) return error;

@@ -7,7 +7,7 @@
  */
 import { join } from 'node:path';
 import { assert } from '../base/assert.ts';
-import { appendCause, appendFault, syncFault } from './append-fault.ts';
+import { appendCause, appendFault, isSyncNotBegun, syncFault } from './append-fault.ts';
 import type { BackgroundSync } from './background-sync.ts';
 import type { Batch } from './batch.ts';
 import {
@@ -64,7 +64,8 @@ export class ActiveSegment {
 
   /**
    * A new, empty segment whose bytes and name are durable. Throws a retryable `RelayFault` when
-   * there is no room for it (nothing is left behind) and a final one when a sync failed.
+   * there is no room or no descriptor for it (nothing is left behind) and a final one when a sync
+   * failed.
    */
   static create(disk: Disk, directory: string, fields: SegmentHeaderFields): ActiveSegment {
     const path = join(directory, segmentName(fields.firstSeq));
@@ -74,9 +75,16 @@ export class ActiveSegment {
     const fd = openNew(disk, path, bytes);
     try {
       disk.fdatasync(fd);
-      disk.fsyncDir(directory);
     } catch (error) {
       throw syncFault(error);
+    }
+    try {
+      disk.fsyncDir(directory);
+    } catch (error) {
+      if (!isSyncNotBegun(error)) throw syncFault(error);
+      // Sockets took the last descriptor (G16): the next attempt makes the file anew.
+      discard(disk, fd, path);
+      throw appendFault(error);
     }
     const { firstSeq: nextSeq } = fields;
     const { crc: lastCrc } = header;
@@ -216,12 +224,14 @@ function openNew(disk: Disk, path: string, header: Buffer): number {
     writeFully(disk, fd, [header], 0);
     return fd;
   } catch (error) {
-    if (fd >= 0) {
-      tryClose(disk, fd);
-      tryUnlink(disk, path);
-    }
+    if (fd >= 0) discard(disk, fd, path);
     throw appendFault(error);
   }
+}
+
+function discard(disk: Disk, fd: number, path: string): void {
+  tryClose(disk, fd);
+  tryUnlink(disk, path);
 }
 
 function tryClose(disk: Disk, fd: number): void {

@@ -217,6 +217,23 @@ for (const [code, cause] of FULL) {
   });
 }
 
+t.test('G16: a new segment whose directory cannot be opened for its sync waits too', async (t) => {
+  const { disk, sim, world: it } = world({ segmentBytesMax: 1 * KiB });
+  it.offer(Buffer.alloc(600));
+  it.poll();
+  // The last descriptor went to the segment's file, as when sockets take them meanwhile.
+  disk.decide = ({ what }) => (what === 'fsyncDir' ? { code: 'EMFILE' } : undefined);
+  it.offer(Buffer.alloc(600));
+  t.equal(it.poll(), 0);
+  t.equal(it.metrics.read('relay_log_append_failures_total:files'), 1);
+  t.same(sim.readdir(DIRECTORY), [SEGMENT_1], 'nothing is left behind');
+  t.equal(disk.trace().at(-1), `unlink ${segmentName(2)}`);
+  disk.decide = () => undefined;
+  it.clock.pass(500);
+  t.equal(it.poll(), 1);
+  t.same([...(await readAll(reopen(sim).reader)).keys()], [1, 2]);
+});
+
 t.test('G16: a short write is gone on with; the rest of a failed one is cut off', async (t) => {
   const { disk, sim, world: it } = world();
   let shortWrites = 3;
