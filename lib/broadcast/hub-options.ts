@@ -31,7 +31,7 @@ export type HubOptions = WatchOptions & {
 export const HUB_DEFAULTS: HubOptions = {
   chunkBytesMax: 256 * KiB,
   gatherBytes: 64 * KiB,
-  gatherRoundBytes: 8 * MiB,
+  gatherRoundBytes: 16 * MiB,
   gatherMs: 20,
   pollMsMax: 2,
   pollBytesMax: 4 * MiB,

@@ -65,8 +65,9 @@ export class RelayProcess {
       await relay.until('ready');
     } catch (error) {
       // libfiu starts a thread in every child, also between fork and exec, and its open() of a FIFO
-      // holds a descriptor number meanwhile: the one that flock(1) is to get may be it.
-      const isRace = 'LD_PRELOAD' in (options.env ?? {}) && /flock EBUSY/.test(relay.stderr);
+      // holds a descriptor number meanwhile: the one that flock(1) or PostgreSQL is to get may be it.
+      const isRace =
+        'LD_PRELOAD' in (options.env ?? {}) && /spawn(Sync flock)? EBUSY/.test(relay.stderr);
       if (!isRace) throw error;
       return await RelayProcess.start({ ...options, dataDir: relay.dataDir });
     }
