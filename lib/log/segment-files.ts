@@ -106,6 +106,8 @@ export class SegmentFiles {
   #isClosed = false;
   /** Least recently used first. */
   readonly #open = new Map<number, Entry>();
+  /** On their way out while somebody still reads in them, by first seq. */
+  readonly #closing = new Map<Promise<void>, number>();
   #firstSeqs: readonly number[] = [];
   #oldestSeq = 0;
 
@@ -190,16 +192,18 @@ export class SegmentFiles {
     this.#oldestSeq = Math.max(this.#oldestSeq, oldestSeq);
     this.#firstSeqs = this.#firstSeqs.filter((firstSeq) => firstSeq >= this.#oldestSeq);
     const retired = [...this.#open.keys()].filter((firstSeq) => firstSeq < this.#oldestSeq);
+    for (const firstSeq of retired) this.#close(firstSeq);
     for (const firstSeq of this.#tried)
       if (firstSeq < this.#oldestSeq) this.#tried.delete(firstSeq);
-    await Promise.all(retired.map((firstSeq) => this.#close(firstSeq)));
+    await this.#closed(this.#oldestSeq);
   }
 
   /** Closes everything once nobody reads any more. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.settled();
-    await Promise.all([...this.#open.keys()].map((firstSeq) => this.#close(firstSeq)));
+    for (const firstSeq of [...this.#open.keys()]) this.#close(firstSeq);
+    await this.#closed(Number.POSITIVE_INFINITY);
   }
 
   #enter(firstSeq: number): Entry | undefined {
@@ -223,15 +227,18 @@ export class SegmentFiles {
   async #openFile(firstSeq: number): Promise<OpenSegment> {
     const name = segmentName(firstSeq);
     const file = await this.#files.open(join(this.#directory, name));
-    const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
-    const got = await file.read(bytes, 0);
-    const header = decodeSegmentHeader(bytes.subarray(0, got));
-    if (header === 'version') {
-      await file.close();
-      throw unknownFormat(firstSeq);
+    try {
+      const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
+      const got = await file.read(bytes, 0);
+      const header = decodeSegmentHeader(bytes.subarray(0, got));
+      if (header === 'version') throw unknownFormat(firstSeq);
+      const isNamed = header !== 'bad' && header.firstSeq === firstSeq;
+      return new OpenSegment(firstSeq, file, isNamed ? header : 'bad');
+    } catch (error) {
+      // A handle that is left to the garbage collection ends the process.
+      await file.close().catch(() => {});
+      throw error;
     }
-    const isNamed = header !== 'bad' && header.firstSeq === firstSeq;
-    return new OpenSegment(firstSeq, file, isNamed ? header : 'bad');
   }
 
   async #readSidecar(segment: OpenSegment, view: LogView): Promise<void> {
@@ -277,22 +284,34 @@ export class SegmentFiles {
   #evict(): void {
     for (const firstSeq of this.#open.keys()) {
       if (this.#open.size <= this.#openCountMax) return;
-      void this.#close(firstSeq);
+      this.#close(firstSeq);
     }
   }
 
-  async #close(firstSeq: number): Promise<void> {
+  #close(firstSeq: number): void {
     const entry = this.#open.get(firstSeq);
     if (entry === undefined) return;
     this.#open.delete(firstSeq);
-    if (entry.userCount > 0) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      entry.onIdle = resolve;
-      await promise;
-    }
-    const segment = await entry.opening.catch(() => undefined);
-    await segment?.file.close().catch(() => {});
+    const closing = closeEntry(entry).finally(() => this.#closing.delete(closing));
+    this.#closing.set(closing, firstSeq);
   }
+
+  /** Resolves when no segment below `beforeSeq` is on its way out, also none that was evicted. */
+  async #closed(beforeSeq: number): Promise<void> {
+    const closing = [...this.#closing].filter(([, firstSeq]) => firstSeq < beforeSeq);
+    await Promise.all(closing.map(([promise]) => promise));
+  }
+}
+
+/** Once nobody reads in it. Never rejects. */
+async function closeEntry(entry: Entry): Promise<void> {
+  if (entry.userCount > 0) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    entry.onIdle = resolve;
+    await promise;
+  }
+  const segment = await entry.opening.catch(() => undefined);
+  await segment?.file.close().catch(() => {});
 }
 
 function readFault(firstSeq: number, error: unknown): RelayFault {

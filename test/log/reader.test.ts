@@ -7,7 +7,7 @@ import { segmentName } from '../../lib/log/descriptor.ts';
 import type { LogFiles } from '../../lib/log/files.ts';
 import { type LogPosition, LogReader } from '../../lib/log/reader.ts';
 import { DIRECTORY, must, randomBytes, readAll, reopen, splitFrames, World } from './log-world.ts';
-import { SimDisk, simFiles } from './sim-disk.ts';
+import { SimDisk, simFiles, systemError } from './sim-disk.ts';
 
 type Log = {
   readonly disk: SimDisk;
@@ -240,6 +240,78 @@ t.test(
     await reader.close();
   },
 );
+
+t.test('G7: retention waits for a reader whose segment had to make room for others', async (t) => {
+  const { disk, world } = build(5, 60, 1500);
+  const gate = Promise.withResolvers<void>();
+  let isGated = false;
+  const slow: LogFiles = {
+    names: simFiles(disk).names,
+    open: async (path) => {
+      const file = await simFiles(disk).open(path);
+      const isFirst = path.endsWith(segmentName(1));
+      return {
+        ...file,
+        read: async (target, byteOffset) => {
+          if (isGated && isFirst && byteOffset > 0) await gate.promise;
+          return file.read(target, byteOffset);
+        },
+      };
+    },
+  };
+  const reader = world.reader(slow, 2);
+  const position = must(await reader.locate(0));
+  isGated = true;
+  const reading = reader.read(position);
+  const [, second = 0, third = 0, fourth = 0] = segmentsOf(disk);
+  // Only two may be open: the first is to be closed as soon as nobody reads in it.
+  for (const firstSeq of [second, third, fourth]) await reader.locate(firstSeq);
+  let isRetired = false;
+  const retiring = reader.retire(second).then(() => {
+    isRetired = true;
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  t.notOk(isRetired, 'its bytes are not freed under the reader');
+  gate.resolve();
+  t.equal((await reading).kind, 'chunk');
+  await retiring;
+  await reader.close();
+});
+
+t.test('a segment that cannot be read is closed again', async (t) => {
+  const { disk, world } = build(5, 20, 1500);
+  const open = new Set<object>();
+  let isBad = true;
+  const files: LogFiles = {
+    names: simFiles(disk).names,
+    open: async (path) => {
+      const file = await simFiles(disk).open(path);
+      open.add(file);
+      return {
+        fileBytes: file.fileBytes,
+        read: async (target, byteOffset) => {
+          if (isBad) throw systemError('EIO');
+          return file.read(target, byteOffset);
+        },
+        close: async () => {
+          open.delete(file);
+          await file.close();
+        },
+      };
+    },
+  };
+  const reader = world.reader(files);
+  // A handle that nobody closes ends the process when it is collected.
+  for (let i = 0; i < 3; i++) {
+    const reading = reader.locate(5);
+    await t.rejects(reading, { code: 'log_read_failed', isRetryable: true });
+    t.equal(open.size, 0);
+  }
+  isBad = false;
+  t.equal((await readAll(reader)).size, 20);
+  await reader.close();
+  t.equal(open.size, 0);
+});
 
 t.test('G7: a file that vanished is an error, never a skip', async (t) => {
   const { disk, world } = build(6, 60, 1500);
