@@ -14,6 +14,8 @@ import type { Disk } from './disk.ts';
 const ENTRY = new URL(`../../workers/sync${extname(import.meta.url)}`, import.meta.url);
 
 export interface BackgroundSync {
+  /** Until then nobody would do what is begun. */
+  readonly isReady: boolean;
   /** Begins to make the file durable. One at a time. */
   begin(fd: number): void;
   /** Blocks until that is done; how long the call took, in ms. Throws the system's error. */
@@ -24,13 +26,19 @@ export interface BackgroundSync {
 export class SyncThread implements BackgroundSync {
   readonly #asker: SyncAsker;
 
-  /** Starts the thread; the first `finish` waits for it to have loaded its code. */
-  constructor() {
+  /** Starts the thread. One that cannot load its code never gets ready, and is never waited for. */
+  constructor(entry: URL = ENTRY) {
     const memory = allocateSyncCell();
     this.#asker = new SyncAsker(memory);
-    const worker = new Worker(ENTRY, { name: 'relay-sync', workerData: memory });
+    const worker = new Worker(entry, { name: 'relay-sync', workerData: memory });
     // It must not keep alive the process of those who forget to close it.
     worker.unref();
+    // The log goes on without it.
+    worker.on('error', () => {});
+  }
+
+  get isReady(): boolean {
+    return this.#asker.isHelped;
   }
 
   begin(fd: number): void {
@@ -61,6 +69,7 @@ class BackgroundSyncError extends Error {
 
 /** Syncs at once, where it is asked to: what a disk does that nobody waits for. */
 export class InlineSync implements BackgroundSync {
+  readonly isReady = true;
   readonly #disk: Disk;
   readonly #monoMs: () => number;
   #fd = -1;

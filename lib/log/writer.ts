@@ -112,7 +112,7 @@ export class LogWriter {
 
   /** Whether a sync can run beside this thread. */
   get hasBackground(): boolean {
-    return this.#options.background !== undefined;
+    return this.#options.background?.isReady === true;
   }
 
   /** Begins to make durable what `write` wrote, beside this thread where that is wanted. */

@@ -7,6 +7,7 @@
  *   word 32   answered: requests so far, modular     (writer: helper)
  *   word 33   errno of the last answer, 0: done      (writer: helper, before `answered`)
  *   word 34   how long the call took, µs             (writer: helper, before `answered`)
+ *   word 35   1 once the helper runs                 (writer: helper)
  * @thread persist
  */
 import { assert } from '../base/assert.ts';
@@ -17,6 +18,7 @@ const DESCRIPTOR = 1;
 const ANSWERED = 32;
 const ERRNO = 33;
 const MICROS = 34;
+const RUNS = 35;
 const WORDS = 64;
 const INT32_BYTES = 4;
 const END = -1;
@@ -31,6 +33,11 @@ export class SyncAsker {
 
   constructor(memory: SharedMemory) {
     this.#words = new Int32Array(memory);
+  }
+
+  /** Whether the helper has come to run: without it nothing that is asked is ever answered. */
+  get isHelped(): boolean {
+    return Atomics.load(this.#words, RUNS) !== 0;
   }
 
   /** Asks for the sync of an open file. The last request must have been waited for. */
@@ -72,6 +79,7 @@ export class SyncAnswerer {
   /** Blocks until there is a request; its descriptor, or undefined for the end. */
   next(): number | undefined {
     const words = this.#words;
+    Atomics.store(words, RUNS, 1);
     const answered = Atomics.load(words, ANSWERED);
     while (Atomics.load(words, ASKED) === answered) Atomics.wait(words, ASKED, answered);
     const fd = Atomics.load(words, DESCRIPTOR);

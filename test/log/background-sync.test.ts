@@ -21,6 +21,7 @@ function setUp(onFinish: (world: World) => void = () => {}) {
   const steps: string[] = [];
   let fd = -1;
   const background: BackgroundSync = {
+    isReady: true,
     begin: (begun) => {
       fd = begun;
       steps.push('begin');
@@ -112,6 +113,7 @@ t.test('a batch prepared for one segment is checked anew when it begins the next
   const sim = new SimDisk();
   let fd = -1;
   const background: BackgroundSync = {
+    isReady: true,
     begin: (begun) => {
       fd = begun;
     },
@@ -142,6 +144,22 @@ t.test('LM-1: a refused output in a batch that waits is given back once, not bef
   t.equal(ring?.freeBytes(), SIZES.ringBytes);
 });
 
+t.test('a thread that never came to run is never waited for', async (t) => {
+  const absent: BackgroundSync = {
+    isReady: false,
+    begin: () => t.fail('nobody would do it'),
+    finish: () => 0,
+  };
+  const world = new World({ disk: new SimDisk(), background: absent, ...SIZES }).start();
+  backlog(world, 30);
+  t.same([world.poll(), world.poll(), world.poll()], [10, 10, 10]);
+  const entry = new URL('no-such-file.ts', import.meta.url);
+  const unable = new SyncThread(entry);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  t.notOk(unable.isReady, 'it has no code');
+  unable.close();
+});
+
 t.test('the thread syncs, says how long it took, and brings back errors', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'skyrelay-sync-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
@@ -151,6 +169,7 @@ t.test('the thread syncs, says how long it took, and brings back errors', async 
     writeSync(fd, 'x');
     thread.begin(fd);
     t.ok(thread.finish() >= 0);
+    t.ok(thread.isReady);
   }
   closeSync(fd);
   thread.begin(fd);

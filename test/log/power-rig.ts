@@ -118,6 +118,7 @@ class Life {
 function besideSync(disk: Disk, isEarly: boolean): BackgroundSync {
   let fd = -1;
   return {
+    isReady: true,
     begin: (begun) => {
       fd = begun;
       if (isEarly) disk.fdatasync(fd);
