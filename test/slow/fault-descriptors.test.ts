@@ -1,7 +1,7 @@
 /** No descriptor is free under load (G16): nobody new, the log pauses where it needs one, no loss. */
 import t from 'tap';
 import { runUnderLoad, type World, wait } from '../fault/under-load.ts';
-import { leaveFiles, limit, whyNoLimits } from '../helpers/process-limits.ts';
+import { leaveFiles, limitFiles, whyNoLimits } from '../helpers/process-limits.ts';
 import { RecordingConsumer } from '../helpers/recording-consumer.ts';
 import type { RelayProcess } from '../helpers/relay-process.ts';
 import { checkSame, eventually } from '../helpers/stream-checker.ts';
@@ -18,13 +18,13 @@ const env = { RELAY_LOG_LEVEL: 'info', RELAY_SEGMENT_BYTES: '256KiB' };
 const pidOf = ({ child }: RelayProcess): number => child.pid ?? 0;
 const isPaused = ({ stdout }: RelayProcess): boolean => /"cause":"files"/.test(stdout);
 
-t.test('G16 EMFILE: none is free', { skip, timeout: 60_000 }, async (t) => {
+t.test('G16 EMFILE: none is free', { skip, timeout: 120_000 }, async (t) => {
   const trouble = async ({ relay, live, fleet }: World): Promise<void> => {
     const late = new RecordingConsumer(() => relay.streamUrl, 0);
     t.teardown(() => late.stop());
     await eventually(() => late.received.length > 100, WAIT_MS);
     late.pause();
-    limit(pidOf(relay), 'nofile', FILES_OF_START);
+    limitFiles(pidOf(relay), FILES_OF_START);
     t.ok(await eventually(() => isPaused(relay), WAIT_MS), 'paused');
     await wait(500);
     const last = live.lastSeq;
@@ -40,7 +40,7 @@ t.test('G16 EMFILE: none is free', { skip, timeout: 60_000 }, async (t) => {
     t.equal(live.lastSeq, last, 'nothing goes on');
     t.same(live.closeCodes, [], 'who was there stays');
     t.equal(relay.child.exitCode, null, 'no crash');
-    limit(pidOf(relay), 'nofile', FILES);
+    limitFiles(pidOf(relay), FILES);
     t.ok(await eventually(() => live.lastSeq > last, WAIT_MS), 'goes on');
     t.equal(live.received.find(({ seq }) => seq > last)?.seq, last + 1, 'at the next seq');
     t.ok(await eventually(() => host?.readerCount === 1, WAIT_MS), 'the host is read again');
@@ -55,14 +55,14 @@ t.test('G16 EMFILE: none is free', { skip, timeout: 60_000 }, async (t) => {
   t.same(await relay.rejects(), {});
 });
 
-t.test('G15 G16 EMFILE: 1 to 4 are free', { skip, timeout: 60_000 }, async (t) => {
+t.test('G15 G16 EMFILE: 1 to 4 are free', { skip, timeout: 120_000 }, async (t) => {
   const trouble = async ({ relay, live }: World): Promise<void> => {
     for (let freeCount = 1; freeCount <= 4; freeCount++) {
       const last = live.lastSeq;
       leaveFiles(pidOf(relay), freeCount);
       await wait(OUTAGE_MS);
       t.equal(relay.child.exitCode, null, `no crash with ${freeCount}`);
-      limit(pidOf(relay), 'nofile', FILES);
+      limitFiles(pidOf(relay), FILES);
       t.ok(await eventually(() => live.lastSeq > last, WAIT_MS), `goes on after ${freeCount}`);
       await wait(1000);
     }
