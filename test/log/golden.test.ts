@@ -11,7 +11,7 @@ import { DIRECTORY, readAll, recordsOf, reopen, World } from './log-world.ts';
 import { SimDisk } from './sim-disk.ts';
 
 const FIRST_SEQ = 4_294_967_290;
-const FILE = fileURLToPath(new URL('golden/v1.seg', import.meta.url));
+const FILE = fileURLToPath(new URL('../fixtures/log/v1.seg', import.meta.url));
 const NAME = join(DIRECTORY, segmentName(FIRST_SEQ));
 /** Set to write the file of a new version. */
 const IS_WRITING = process.env['GOLDEN_WRITE'] === '1';
