@@ -55,13 +55,17 @@ export function runPersist(task: PersistTask): void {
     destinationFd: 1,
     name: 'persist',
     clock,
+    isLoopless: true,
   });
   try {
     const background = new SyncThread();
     const stage = openStage(task, clock, words, logger.child('log'), background);
     const chaos = new Chaos(task.chaos);
     while (!stage.isStopped) {
-      if (stage.poll() === 0) stage.park();
+      if (stage.poll() === 0) {
+        logger.retry();
+        stage.park();
+      }
       if (chaos.take('persistHang', 1)) Chaos.hang();
       if (chaos.take('persistExit', 1)) throw new Error('ended by a test');
     }

@@ -26,6 +26,8 @@ export type Logger = {
 export type RootLogger = Logger & {
   /** Lines lost since the start because the reader of the output stalled or is gone. */
   droppedLines(): number;
+  /** Writes what waits and is taken now: a thread with `isLoopless` calls it now and then. */
+  retry(): void;
   /** Writes what waits, for a quarter of a second at most. Runs by itself when the thread ends. */
   flushSync(): void;
   /** Ends the logger; later lines are dropped and counted. */
@@ -39,6 +41,8 @@ export type LoggerOptions = {
   /** Name of the thread, as `main` or `verify-3`. */
   readonly name: string;
   readonly clock?: Clock;
+  /** The thread never comes back to its event loop. */
+  readonly isLoopless?: boolean;
   /** Bytes kept while the reader stalls; what comes on top is dropped. */
   readonly pendingBytesMax?: number;
   readonly onDrop?: (lineCount: number) => void;
@@ -51,6 +55,7 @@ export function createLogger(options: LoggerOptions): RootLogger {
     fd: options.destinationFd,
     pendingBytesMax: options.pendingBytesMax ?? MiB,
     clock: options.clock ?? new SystemClock(),
+    isLoopless: options.isLoopless,
     onDrop: options.onDrop,
   });
   let reportedDrops = 0;
@@ -78,6 +83,7 @@ export function createLogger(options: LoggerOptions): RootLogger {
   return {
     ...wrap(writer),
     droppedLines: () => sink.droppedLines,
+    retry: () => sink.retry(),
     flushSync: () => sink.flushSync(),
     close: () => {
       process.off('exit', onExit);

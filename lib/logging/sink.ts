@@ -5,7 +5,8 @@
  *
  * Two ways to write, chosen once: a pipe or terminal is opened anew with O_NONBLOCK (a file
  * description of our own, so the setting touches nobody else) and written synchronously; a file
- * is written through libuv, one write at a time. Lines stay below PIPE_BUF, so that lines of
+ * is written through libuv, one write at a time. A thread that never comes back to its event loop
+ * writes files synchronously too, and tries again at its next line or `retry()`. Lines stay below PIPE_BUF, so that lines of
  * several threads never mix in one pipe.
  * @thread any
  */
@@ -32,15 +33,24 @@ export type SinkOptions = {
   readonly fd: number;
   readonly pendingBytesMax: number;
   readonly clock: Clock;
+  /** The thread's event loop stands still: no callback and no timer ever comes. */
+  readonly isLoopless?: boolean | undefined;
   /** Called with the number of lines just dropped. */
   readonly onDrop?: ((lineCount: number) => void) | undefined;
 };
 
-type Opened = { readonly fd: number; readonly isNonBlocking: boolean; readonly isOwned: boolean };
+type Opened = {
+  readonly fd: number;
+  readonly isFile: boolean;
+  readonly isNonBlocking: boolean;
+  readonly isOwned: boolean;
+};
 
 export class LineSink {
   readonly #options: SinkOptions;
   readonly #opened: Opened;
+  /** Written at once, not by libuv. */
+  readonly #isDirect: boolean;
   /** Whole lines that wait; the first may be partly written. */
   readonly #pending: Buffer[] = [];
   #pendingBytes = 0;
@@ -53,6 +63,8 @@ export class LineSink {
   constructor(options: SinkOptions) {
     this.#options = options;
     this.#opened = openForWriting(options.fd);
+    const { isNonBlocking, isFile } = this.#opened;
+    this.#isDirect = isNonBlocking || (isFile && options.isLoopless === true);
   }
 
   /** Lines given up since the start, because the reader stalled or is gone. */
@@ -77,6 +89,11 @@ export class LineSink {
     if (!this.#isWaiting) this.#drain();
   }
 
+  /** Writes what waits and is taken now. For a thread without an event loop, now and then. */
+  retry(): void {
+    if (this.#pending.length > 0 && !this.#isWaiting) this.#drain();
+  }
+
   /** Writes what waits, for a quarter of a second at most: called when the thread ends. */
   flushSync(): void {
     const endMs = this.#options.clock.monoMs() + FLUSH_MS_MAX;
@@ -98,12 +115,13 @@ export class LineSink {
 
   #drain(): void {
     if (this.#isClosed) return;
-    if (!this.#opened.isNonBlocking) {
+    if (!this.#isDirect) {
       this.#writeLater();
       return;
     }
     while (this.#pending.length > 0) {
       if (this.#writeFirst() === 'full') {
+        if (this.#options.isLoopless === true) return;
         this.#isWaiting = true;
         this.#options.clock.after(RETRY_MS, () => {
           this.#isWaiting = false;
@@ -166,16 +184,17 @@ function openForWriting(fd: number): Opened {
   if (stat.isFIFO() || stat.isCharacterDevice()) {
     try {
       const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
-      return { fd: openSync(`/proc/self/fd/${fd}`, flags), isNonBlocking: true, isOwned: true };
+      const own = openSync(`/proc/self/fd/${fd}`, flags);
+      return { fd: own, isFile: false, isNonBlocking: true, isOwned: true };
     } catch {
       // No /proc, or a pipe made by another user (a container with a user id of its own).
     }
   }
-  if (stat.isFile()) return { fd, isNonBlocking: false, isOwned: false };
+  if (stat.isFile()) return { fd, isFile: true, isNonBlocking: false, isOwned: false };
   // What cannot be opened anew, a socket of systemd above all, is set to O_NONBLOCK by Node itself
   // when main first touches its streams. That holds for all threads: they share the description.
   if (isMainThread) void [process.stdout, process.stderr];
-  return { fd, isNonBlocking: hasNonBlockingFlag(fd), isOwned: false };
+  return { fd, isFile: false, isNonBlocking: hasNonBlockingFlag(fd), isOwned: false };
 }
 
 function hasNonBlockingFlag(fd: number): boolean {

@@ -1,5 +1,7 @@
 /** The worker around the duty cycle: how it starts, stops and ends. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -79,4 +81,44 @@ t.test('a log that cannot be opened ends the thread', async (t) => {
   const { words, ending } = start(t, { logDirectory: join(file, 'log') });
   await t.rejects(ending);
   t.equal(words.reader('persistState').observe(), PersistState.poisoned);
+});
+
+/** The log writer on the main thread of a process, which it never leaves. */
+const ALONE = `
+  const lib = (name) => import(new URL(name, '${new URL('../../lib/', import.meta.url)}'));
+  const { runPersist } = await lib('log/run-persist.ts');
+  const { allocateRegions } = await lib('ring/regions.ts');
+  const MiB = 1024 * 1024;
+  const sizes = { ingestRingBytes: MiB, verifiedRingBytes: MiB, heldBytes: MiB };
+  runPersist({
+    regions: allocateRegions({ shardCount: 1, ...sizes, tailRingBytes: MiB }),
+    logLevel: 'info',
+    logDirectory: process.argv[1],
+    segmentBytesMax: MiB,
+    segmentAgeMsMax: 3_600_000,
+    retentionAgeMsMax: 3_600_000,
+    retentionBytesMax: 0,
+    isEmergencyRetention: false,
+    nextSeqMin: 1,
+    chaos: null,
+  });`;
+
+t.test('G24: what it has to say is in a log file at once, not when it ends', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'skyrelay-persist-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  writeFileSync(join(directory, '0000000000000001.seg'), Buffer.alloc(1000, 1));
+  const path = join(directory, 'stdout');
+  const out = openSync(path, 'w');
+  const args = ['--input-type=module-typescript', '-e', ALONE, directory];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', out, 'inherit'] });
+  const ended = once(child, 'close');
+  const messages = (): unknown[] =>
+    readFileSync(path, 'utf8')
+      .split('\n')
+      .slice(0, -1)
+      .map((line): unknown => JSON.parse(line).msg);
+  await until(() => messages().length === 2 || child.exitCode !== null);
+  t.same(messages(), ['log opened', 'log segment is damaged']);
+  child.kill('SIGKILL');
+  await ended;
 });

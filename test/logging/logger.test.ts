@@ -1,6 +1,15 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -183,6 +192,56 @@ for (const [output, [command = '', ...args]] of Object.entries(OUTPUTS)) {
     );
   });
 }
+
+t.test('a thread that never comes back to its event loop: a file gets its lines at once', (t) => {
+  const path = join(folder, 'loopless.log');
+  const destinationFd = openSync(path, 'a');
+  const isLoopless = true;
+  const logger = createLogger({ level: 'info', destinationFd, name: 'persist', isLoopless });
+  // Nothing here gives the loop a turn.
+  for (let i = 0; i < 3; i++) logger.info({ i }, 'line');
+  t.equal(readFileSync(path, 'utf8').split('\n').length - 1, 3);
+  logger.close();
+  closeSync(destinationFd);
+  t.end();
+});
+
+t.test('a thread that never comes back to its event loop: a pipe gets the rest later', (t) => {
+  const path = join(folder, 'loopless.fifo');
+  spawnSync('mkfifo', [path]);
+  const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const destinationFd = openSync(path, 'a');
+  const isLoopless = true;
+  const logger = createLogger({ level: 'info', destinationFd, name: 'persist', isLoopless });
+  const target = Buffer.alloc(1 << 20);
+  const countLines = (): number => {
+    let text = '';
+    for (;;) {
+      try {
+        const bytes = readSync(reader, target);
+        if (bytes === 0) return text.split('\n').length - 1;
+        text += target.toString('latin1', 0, bytes);
+      } catch {
+        return text.split('\n').length - 1;
+      }
+    }
+  };
+  const pad = 'x'.repeat(200);
+  const count = 600;
+  for (let i = 0; i < count; i++) logger.info({ i, pad }, 'line');
+  const first = countLines();
+  t.ok(first < count, `${first} lines fill the pipe`);
+  let total = first;
+  for (let i = 0; i < 10; i++) {
+    logger.retry();
+    total += countLines();
+  }
+  t.equal(total, count, 'the others follow');
+  logger.close();
+  closeSync(destinationFd);
+  closeSync(reader);
+  t.end();
+});
 
 t.test('a reader that is gone costs lines, not the process', async (t) => {
   const script = `
