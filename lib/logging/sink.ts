@@ -6,8 +6,8 @@
  * Two ways to write, chosen once: a pipe or terminal is opened anew with O_NONBLOCK (a file
  * description of our own, so the setting touches nobody else) and written synchronously; a file
  * is written through libuv, one write at a time. A thread that never comes back to its event loop
- * writes files synchronously too, and tries again at its next line or `retry()`. Lines stay below PIPE_BUF, so that lines of
- * several threads never mix in one pipe.
+ * writes files synchronously too, and tries again at its next line or `retry()`. Lines stay below
+ * PIPE_BUF, so that lines of several threads never mix in one pipe.
  * @thread any
  */
 import {
