@@ -253,9 +253,12 @@ export class Relay {
       await this.#clock.sleep(POLL_MS, this.#starting.signal);
     }
     // The log may have ended before it was open: then its reason is the reason of the start.
-    if (state.observe() === PersistState.poisoned) problem ??= await this.failed;
+    const end = state.observe();
+    const isNewer = end === PersistState.newer;
+    if (isNewer || end === PersistState.poisoned) problem ??= await this.failed;
     if (problem !== undefined) {
-      throw new RelayFault('log_failed', problem, { isRetryable: false });
+      const code = isNewer ? 'log_version_unknown' : 'log_failed';
+      throw new RelayFault(code, problem, { isRetryable: false });
     }
   }
 

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { type Clock, SystemClock } from '../base/clock.ts';
-import { errorText } from '../base/fault.ts';
+import { errorText, RelayFault } from '../base/fault.ts';
 import { toSeq } from '../base/units.ts';
 import { createLogger, type Logger, type LogLevel } from '../logging/logger.ts';
 import { MetricWriter } from '../metrics/slots.ts';
@@ -72,7 +72,9 @@ export function runPersist(task: PersistTask): void {
     background.close();
     logger.close();
   } catch (error) {
-    words.writer('persistState').publish(PersistState.poisoned);
+    const isNewer = error instanceof RelayFault && error.code === 'log_version_unknown';
+    const state = isNewer ? PersistState.newer : PersistState.poisoned;
+    words.writer('persistState').publish(state);
     words.bell('bellMain').ring();
     logger.flushSync();
     // Not through the logger: its sink may be what stands still, and this is the last line.

@@ -63,6 +63,8 @@ export const PersistState = {
   stopped: 3,
   /** A failed sync: nothing will be published any more, the process ends (G15). */
   poisoned: 4,
+  /** A newer version has written the log: refused, the process ends (G27). */
+  newer: 5,
 } as const;
 
 /** The file that can be given back when the disk is full (G16). */

@@ -128,7 +128,24 @@ t.test('G23 a second relay on the same data: exit 75; on the same database: exit
   t.match(sameDatabase.lines.at(-1), /another relay/);
 });
 
-t.test('G27 a newer schema or log: exit 76, and the log is not touched', async (t) => {
+t.test('G27 a newer log: exit 76 with the file name, and the log is not touched', async (t) => {
+  const dataDir = tempDir(t);
+  const logDir = join(dataDir, 'log');
+  mkdirSync(logDir);
+  const header = Buffer.alloc(64, 1);
+  header.write('SKYLOG\r\n', 'latin1');
+  header.writeUInt16LE(2, 8);
+  writeFileSync(join(logDir, '0000000000000001.seg'), header);
+  const before = snapshot(logDir);
+  // The log is opened without a database too.
+  const DATABASE_URL = 'postgres://nobody@127.0.0.1:1/none';
+  const newer = await runMain({ RELAY_DATA_DIR: dataDir, DATABASE_URL });
+  t.equal(newer.code, 76, newer.lines.join('\n'));
+  t.match(newer.lines.join('\n'), /0000000000000001\.seg/);
+  t.same(snapshot(logDir), before);
+});
+
+t.test('G27 a newer schema: exit 76, and the log is not touched', async (t) => {
   const relay = await RelayProcess.start();
   const { dataDir } = relay;
   const pidFile = join(dataDir, 'postgres', 'postmaster.pid');
