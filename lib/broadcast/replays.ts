@@ -175,11 +175,16 @@ export class Replays {
 
   #keep(seq: number, piece: LogPiece): void {
     this.#cache.set(seq, piece);
-    this.#cacheBytes += piece.bytes.length;
+    this.#cacheBytes += heldBytes(piece);
     for (const [oldSeq, old] of this.#cache) {
       if (this.#cacheBytes <= CACHE_BYTES_MAX) break;
       this.#cache.delete(oldSeq);
-      this.#cacheBytes -= old.bytes.length;
+      this.#cacheBytes -= heldBytes(old);
     }
   }
+}
+
+/** What a piece keeps in memory: all that was read, also where most of it is hidden (G28). */
+function heldBytes(piece: LogPiece): number {
+  return piece.bytes.buffer.byteLength;
 }

@@ -133,6 +133,26 @@ t.test('G7: what retention removed while a cursor was placed is not skipped', as
   t.match(bench.reads[1]?.[1], { kind: 'frames', lastSeq: 70 }, 'directly at the oldest is whole');
 });
 
+t.test('G26: pieces of which little may be shown count with all they keep in memory', async (t) => {
+  const bench = new Bench();
+  const count = 20;
+  for (let i = 1; i <= count; i++) {
+    const bytes = Buffer.allocUnsafeSlow(1024 * 1024).subarray(0, 100);
+    bench.log.script.push({ kind: 'frames', bytes, lastSeq: i });
+  }
+  const reader = bench.consumer(0);
+  for (let i = 1; i <= count; i++) {
+    reader.seq = i - 1;
+    bench.replays.take(reader);
+    await bench.settled(i);
+  }
+  let kept = 0;
+  for (let seq = 0; seq < count; seq++) {
+    if (bench.replays.take(bench.consumer(seq)) !== undefined) kept++;
+  }
+  t.equal(kept, 8, 'eight MiB');
+});
+
 t.test('G28: a piece read before a takedown is not shown after it', async (t) => {
   const bench = new Bench();
   bench.log.isGated = true;
