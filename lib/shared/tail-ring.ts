@@ -30,6 +30,7 @@ export class TailWriter {
   readonly capacityBytes: number;
   readonly #words: Int32Array;
   readonly #data: Buffer;
+  readonly #fence = new Int32Array(new SharedArrayBuffer(4));
   #end = 0;
 
   constructor(memory: SharedArrayBuffer) {
@@ -48,7 +49,11 @@ export class TailWriter {
     const bytes = to - from;
     const endNew = (this.#end + bytes) | 0;
     const below = (endNew - this.capacityBytes) | 0;
-    if (distance(below, Atomics.load(this.#words, 0)) > 0) Atomics.store(this.#words, 0, below);
+    if (distance(below, Atomics.load(this.#words, 0)) > 0) {
+      Atomics.store(this.#words, 0, below);
+      // A store does not keep the plain writes below behind it on every CPU; this does.
+      Atomics.add(this.#fence, 0, 0);
+    }
     const kept = Math.min(bytes, this.capacityBytes);
     let at = ((endNew - kept) | 0) & (this.capacityBytes - 1);
     let left = to - kept;

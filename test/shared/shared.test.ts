@@ -45,6 +45,31 @@ t.test('a writer that died between fill and publish leaves the old cell in force
   t.equal(seen.lastSeq, 5);
 });
 
+t.test('the tail ring says what is gone, and orders that, before it writes over it', async (t) => {
+  const writer = new TailWriter(allocateTailRing(4096));
+  writer.write(Buffer.alloc(4096), 0, 4096);
+  const steps: string[] = [];
+  const { store, add } = Atomics;
+  const { copy } = Buffer.prototype;
+  t.teardown(() => {
+    Object.assign(Atomics, { store, add });
+    Buffer.prototype.copy = copy;
+  });
+  const noted = (what: string, call: (...args: never[]) => unknown) =>
+    function noting(this: unknown, ...args: never[]): unknown {
+      steps.push(what);
+      return call.apply(this, args);
+    };
+  // A weakly ordered CPU may show the bytes before the word, where nothing stands between them.
+  Object.assign(Atomics, {
+    store: noted('store', store as never),
+    add: noted('fence', add as never),
+  });
+  Buffer.prototype.copy = noted('copy', copy as never) as typeof copy;
+  writer.write(Buffer.alloc(100), 0, 100);
+  t.same(steps, ['store', 'fence', 'copy']);
+});
+
 t.test('the tail ring gives back what was written, or says that it is gone', async (t) => {
   const capacityBytes = 256;
   const memory = allocateTailRing(capacityBytes);
