@@ -15,6 +15,9 @@ if ('problems' in loaded) {
   process.stderr.write(`${loaded.problems.join('\n')}\n`);
   process.exit(2);
 }
+// A write beyond the limit on file size fails, as in any Node, which ignores this signal. What the
+// test runner puts into children would end them by it.
+process.on('SIGXFSZ', () => {});
 const memory = allocateChaos();
 const chaos = new Chaos(memory);
 process.on('message', (command: Command) => {
