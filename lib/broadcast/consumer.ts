@@ -72,6 +72,8 @@ export class Consumer {
   /** A piece of the log that was read for it, until it is its turn. */
   piece: LogPiece | undefined;
   readTriesLeft = READ_TRIES_MAX;
+  /** Not read for before: the disk could not be read a moment ago. */
+  retryMs = 0;
   /** Frames handed to the socket, and their bytes. */
   framesSent = 0;
   bytesSent = 0;

@@ -331,6 +331,8 @@ export class Hub {
       endTooSlow(consumer, 'retention', this.closeDeadlineMs());
       return;
     }
+    // Rounds come every few milliseconds: the tries would be used up before anything is better.
+    if (consumer.retryMs > 0 && this.#deps.clock.monoMs() < consumer.retryMs) return;
     const piece = consumer.piece ?? this.#replays.take(consumer);
     consumer.piece = undefined;
     if (piece !== undefined) this.#writePiece(consumer, piece);
@@ -352,8 +354,9 @@ export class Hub {
       this.#endUnreadable(consumer, read.message);
     } else if (read.kind === 'retry') {
       consumer.readTriesLeft--;
+      consumer.retryMs = this.#deps.clock.monoMs() + this.#options.sweepMs;
     }
-    // 'end' and 'retry': the next round or sweep comes back to it.
+    // 'end' and 'retry': a later round or sweep comes back to it.
   }
 
   #endUnreadable(consumer: Consumer, message: string): void {
@@ -367,6 +370,7 @@ export class Hub {
     assert(piece.lastSeq > consumer.seq, 'a piece of the log goes back');
     this.#count(piece.bytes.length, piece.lastSeq - consumer.seq);
     consumer.readTriesLeft = READ_TRIES_MAX;
+    consumer.retryMs = 0;
     consumer.write(piece.bytes, piece.lastSeq);
     if (piece.lastSeq > this.#published) this.#publish(piece.lastSeq);
     if (consumer.isWritable) this.#enqueue(consumer);

@@ -211,3 +211,34 @@ t.test(
     t.equal(unlucky.closeCode, 1011);
   },
 );
+
+t.test(
+  'G16: events that arrive do not use up the tries of a disk that cannot be read',
+  async (t) => {
+    const hub = { sweepMs: 1000, gatherMs: 1 };
+    const world = await new World({ hub, tailBytes: 16 * 1024 }).listen();
+    t.teardown(() => world.stop());
+    world.append(100, 1000);
+    let isFailing = true;
+    const open = world.log.open.bind(world.log);
+    world.log.open = (seq) => {
+      const cursor = open(seq);
+      return {
+        close: () => cursor.close(),
+        next: async (bytes) => {
+          const fault = new RelayFault('log_read_failed', 'EMFILE', { isRetryable: true });
+          if (isFailing) throw fault;
+          return await cursor.next(bytes);
+        },
+      };
+    };
+    const client = await new Client(world.port, '?cursor=0').open();
+    for (let i = 0; i < 60; i++) {
+      world.append(1, 100);
+      await new Promise((resolve) => setTimeout(resolve, 4));
+    }
+    isFailing = false;
+    await until(() => client.lastSeq === 160 || client.closeCode !== 0);
+    t.same(client.faults(1, 160), []);
+  },
+);
