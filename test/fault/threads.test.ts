@@ -84,10 +84,12 @@ t.test('G22 A9 main blocked for 3 s: probes answer, a line on stderr tells it', 
   await runUnderLoad(t, 25, async ({ relay }) => {
     const url = `http://127.0.0.1:${relay.metricsPort}/_healthz`;
     let p99Ms = Number.POSITIVE_INFINITY;
-    // A machine that is busy with other things may delay the probes of one stall. Were they to wait
-    // for main, or for what waits for it, they would wait in each.
-    for (let stalls = 0; stalls < STALLS_MAX && p99Ms >= 100; stalls++) {
+    let limitMs = 100;
+    // A machine that is busy with other things may delay the probes of one stall, or all probes.
+    // Were they to wait for main, or for what waits for it, they would take the seconds of each.
+    for (let stalls = 0; stalls < STALLS_MAX && p99Ms >= limitMs; stalls++) {
       const calm = await probe(url, 2000);
+      limitMs = Math.max(100, 2 * calm.p99Ms);
       const before = relay.stderr.length;
       relay.block(3000);
       const startMs = performance.now();
@@ -103,6 +105,6 @@ t.test('G22 A9 main blocked for 3 s: probes answer, a line on stderr tells it', 
       t.ok(lineMs > 0 && lineMs < 3000, `the line came ${Math.round(lineMs)} ms into the stall`);
       p99Ms = stalled.p99Ms;
     }
-    t.ok(p99Ms < 100, `p99 ${p99Ms} ms`);
+    t.ok(p99Ms < limitMs, `p99 ${p99Ms} ms`);
   });
 });
