@@ -82,6 +82,10 @@ export class Consumer {
   takenMs: number;
   pingDueMs = 0;
   pingsUnanswered = 0;
+  /** Bytes it is known to have read: what was sent before a ping that it answered. */
+  heardBytes = 0;
+  /** When the hub last saw that no ping was unanswered. */
+  heardMs: number;
   /** When the connection is reset if it has not closed by itself. */
   deadlineMs = Number.POSITIVE_INFINITY;
   /** When `closeAll` wants it closed. */
@@ -100,6 +104,8 @@ export class Consumer {
   #unansweredWrites = 0;
   /** The piece that the kernel has not taken all of. */
   #inHand: Chunk | undefined;
+  /** `bytesSent` when it was last pinged. */
+  #pingedBytes = 0;
   #state: 'open' | 'ending' | 'gone' = 'open';
   #cause: EndCause | undefined;
   #closeCode = 0;
@@ -115,6 +121,7 @@ export class Consumer {
     this.info = info;
     this.seq = seq;
     this.takenMs = nowMs;
+    this.heardMs = nowMs;
     this.#ws = ws;
     this.#socket = socket;
     this.#events = events;
@@ -122,6 +129,7 @@ export class Consumer {
     ws.on('ping', (data: Buffer) => events.onFrame(this, data.length));
     ws.on('pong', (data: Buffer) => {
       this.pingsUnanswered = 0;
+      this.heardBytes = this.#pingedBytes;
       events.onFrame(this, data.length);
     });
     // A frame that is too large, unmasked or garbage; ws closes by itself.
@@ -193,6 +201,7 @@ export class Consumer {
 
   ping(): void {
     this.pingsUnanswered++;
+    this.#pingedBytes = this.bytesSent;
     if (this.isOpen) this.#ws.ping();
   }
 

@@ -4,9 +4,11 @@
  *
  * While bytes wait in the socket the stall limit alone judges: a ping would stand behind them, and
  * that the kernel takes bytes shows that the client's host is there. While nothing waits, pings
- * judge: a dead client would not be noticed otherwise (S31).
+ * judge: a dead client would not be noticed otherwise (S31). Where so much was sent since the last
+ * answer that a ping may stand behind it in the kernel, they are given the stall limit too.
  * @thread main
  */
+import { KiB } from '../base/units.ts';
 import type { MetricWriter } from '../metrics/slots.ts';
 import type { Consumer } from './consumer.ts';
 import { endTooSlow } from './endings.ts';
@@ -36,6 +38,8 @@ export type WatchDeps = {
 /** `reset`: end it now; `stalled`: it takes no byte; `close`: its turn in `closeAll`. */
 export type WatchVerdict = 'keep' | 'ping' | 'close' | 'stalled' | 'reset';
 
+/** Less than this in front of a ping is no excuse: 1 KiB a second reads it between two of them. */
+const IN_KERNEL_BYTES_MIN = 32 * KiB;
 const NEVER_MS = Number.POSITIVE_INFINITY;
 
 /** Looks at one consumer and notes on it what was seen. */
@@ -58,10 +62,15 @@ export function decideWatch(consumer: Consumer, nowMs: number, limits: WatchOpti
     return nowMs - consumer.takenMs >= limits.stallMsMax ? 'stalled' : 'keep';
   }
   consumer.takenMs = nowMs;
+  if (consumer.pingsUnanswered === 0) consumer.heardMs = nowMs;
   if (nowMs < consumer.pingDueMs) return 'keep';
-  if (consumer.pingsUnanswered >= limits.pingsMissedMax) return 'reset';
-  consumer.pingDueMs = nowMs + limits.pingMs;
-  return 'ping';
+  if (consumer.pingsUnanswered < limits.pingsMissedMax) {
+    consumer.pingDueMs = nowMs + limits.pingMs;
+    return 'ping';
+  }
+  const unheardBytes = consumer.bytesSent - consumer.heardBytes;
+  const isHidden = unheardBytes >= IN_KERNEL_BYTES_MIN;
+  return isHidden && nowMs - consumer.heardMs < limits.stallMsMax ? 'keep' : 'reset';
 }
 
 export class Watch {

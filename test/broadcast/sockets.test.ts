@@ -205,6 +205,42 @@ t.test('S31: who answers no ping is ended after two of them', async (t) => {
   good.ws.terminate();
 });
 
+t.test('S31: a ping behind bytes that lie in the kernel is waited for', async (t) => {
+  const hub = { pingMs: 20, sweepMs: 5, stallMsMax: 5000 };
+  const world = await new World({ hub, tailBytes: MiB }).listen();
+  t.teardown(() => world.stop());
+  const client = await new Client(world.port).open();
+  await until(() => world.hub.size === 1);
+  client.ws.pause();
+  // So little that the kernel takes it all, and so much that a slow reader needs its time.
+  world.append(10, () => 10 * KiB);
+  const [consumer] = world.hub.consumers;
+  await until(() => consumer?.seq === 10 && consumer.waitingBytes === 0);
+  await until(() => consumer?.pingsUnanswered === 2);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  t.equal(world.hub.size, 1, 'ten times as long as two pings take');
+  client.ws.resume();
+  await until(() => client.lastSeq === 10);
+  await until(() => consumer?.pingsUnanswered === 0);
+  t.same(client.faults(1, 10), []);
+  client.ws.pause();
+  await until(() => world.hub.size === 0, 10_000);
+  t.equal(world.metrics.read('relay_broadcast_consumer_ends_total:ping'), 1, 'it has read all');
+});
+
+t.test('S31: and not for longer than the stall limit', async (t) => {
+  const hub = { pingMs: 20, sweepMs: 5, stallMsMax: 300 };
+  const world = await new World({ hub, tailBytes: MiB }).listen();
+  t.teardown(() => world.stop());
+  const client = await new Client(world.port).open();
+  await until(() => world.hub.size === 1);
+  client.ws.pause();
+  world.append(10, () => 10 * KiB);
+  await until(() => world.hub.size === 0, 10_000);
+  t.equal(world.metrics.read('relay_broadcast_consumer_ends_total:ping'), 1);
+  client.ws.terminate();
+});
+
 t.test('FR-8, H163, S29: what clients send is ignored, within a budget', async (t) => {
   const world = await new World({ hub: { sweepMs: 20 } }).listen();
   t.teardown(() => world.stop());
