@@ -361,8 +361,10 @@ export class Hub {
 
   #endUnreadable(consumer: Consumer, message: string): void {
     const { id, address } = consumer.info;
-    const fields = { consumer: id, address, seq: consumer.seq, error: message };
-    this.#deps.logger.error(fields, 'replay ended: the log cannot be read on');
+    // Who comes again with the same cursor meets the same damage.
+    const leftOut = this.#sampler.admit(`replay ended ${address}`);
+    const fields = { consumer: id, address, seq: consumer.seq, error: message, leftOut };
+    if (leftOut >= 0) this.#deps.logger.error(fields, 'replay ended: the log cannot be read on');
     endUnreadable(consumer, this.closeDeadlineMs());
   }
 
