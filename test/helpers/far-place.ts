@@ -3,11 +3,24 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 
 let made = 0;
 
+/** False where packets can be dropped and held back (`nft`, `tc`); else why not. */
+export function whyNoBadCable(): string | false {
+  for (const [tool = '', ...args] of [
+    ['nft', '--version'],
+    ['tc', '-V'],
+  ]) {
+    if (spawnSync(tool, args).status !== 0) return `${tool} is missing`;
+  }
+  return whyNoFarPlace();
+}
+
 type Teardown = { teardown(callback: () => unknown): unknown };
 
-function ip(...args: readonly string[]): void {
-  const { status, stderr, error } = spawnSync('ip', args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${error?.message ?? stderr}`);
+const ip = (...args: readonly string[]): void => run('ip', args);
+
+function run(tool: string, args: readonly string[]): void {
+  const { status, stderr, error } = spawnSync(tool, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${tool} ${args.join(' ')}: ${error?.message ?? stderr}`);
 }
 
 /** False where a namespace can be made; else why not. */
@@ -49,6 +62,26 @@ export class FarPlace {
 
   plug(): void {
     ip('-n', this.#name, 'link', 'set', 'far0', 'up');
+  }
+
+  /** From now on so many packets of a hundred are lost on their way there, or back. */
+  lose(percent: number): void {
+    const lossy = ['meta', 'iifname', 'far0', 'numgen', 'random', 'mod', '100', '<', `${percent}`];
+    const nft = (...args: readonly string[]): void =>
+      ip('netns', 'exec', this.#name, 'nft', ...args);
+    nft('add', 'table', 'ip', 'loss');
+    for (const hook of ['input', 'output']) {
+      nft('add', 'chain', 'ip', 'loss', hook, `{ type filter hook ${hook} priority 0; }`);
+    }
+    nft('add', 'rule', 'ip', 'loss', 'input', ...lossy, 'drop');
+    const back = lossy.map((word) => (word === 'iifname' ? 'oifname' : word));
+    nft('add', 'rule', 'ip', 'loss', 'output', ...back, 'drop');
+  }
+
+  /** No more than so much comes through, from us to them. */
+  throttle(kilobitsPerSecond: number): void {
+    const rate = ['rate', `${kilobitsPerSecond}kbit`, 'burst', '16kb', 'latency', '50ms'];
+    run('tc', ['qdisc', 'replace', 'dev', this.#cable, 'root', 'tbf', ...rate]);
   }
 
   /** A program of Node that runs there. */

@@ -1,9 +1,12 @@
-/** A consumer whose cable is pulled (G20, S31): ended in time, and back with all that it missed. */
+/**
+ * A consumer whose cable is bad, or pulled (G5, G20, S31): ended in time where it is gone, and back
+ * with all that it missed.
+ */
 import { createInterface } from 'node:readline';
 import t, { type Test } from 'tap';
 import { Fleet } from '../../scripts/fleet/fleet.ts';
-import { runUnderLoad, untilMetric } from '../fault/under-load.ts';
-import { FarPlace, whyNoFarPlace } from '../helpers/far-place.ts';
+import { runUnderLoad, untilMetric, type World, wait } from '../fault/under-load.ts';
+import { FarPlace, whyNoBadCable, whyNoFarPlace } from '../helpers/far-place.ts';
 import { type Received, RecordingConsumer } from '../helpers/recording-consumer.ts';
 import { RelayProcess } from '../helpers/relay-process.ts';
 import { checkSame, eventually } from '../helpers/stream-checker.ts';
@@ -68,6 +71,35 @@ t.test('G20 a cable is pulled under load', { skip, timeout: 120_000 }, async (t)
     env,
   );
 });
+
+const skipLoss = whyNoBadCable();
+
+t.test(
+  'G5 G20 a thin cable that loses packets',
+  { skip: skipLoss, timeout: 120_000 },
+  async (t) => {
+    const { RELAY_API_BIND } = env;
+    const trouble = async ({ relay, live }: World): Promise<void> => {
+      const place = new FarPlace(t);
+      const far = consumeFar(t, place, relay);
+      t.ok(await far.isAt(live.lastSeq), 'it reads');
+      // Less than what comes: it falls behind, and is not ended for that.
+      place.throttle(1000);
+      place.lose(10);
+      await wait(8000);
+      const before = far.received.length;
+      t.ok(live.lastSeq > before, `${live.lastSeq - before} behind`);
+      place.throttle(100_000);
+      t.ok(await far.isAt(live.lastSeq), 'it catches up');
+      t.same(far.problems, []);
+      t.same(checkSame(live.received, far.received), []);
+      t.same(live.closeCodes, [], 'nobody else notices');
+      const ends = await relay.metric(`${ENDS}{cause="too_slow"}`);
+      t.equal(ends, 0, 'slow is no reason');
+    };
+    await runUnderLoad(t, 113, trouble, { RELAY_API_BIND });
+  },
+);
 
 t.test('S31 a cable is pulled in silence', { skip, timeout: 120_000 }, async (t) => {
   const fleet = await Fleet.start({ hostCount: 1, accountsPerHost: 8, seed: 112 });
