@@ -78,6 +78,17 @@ t.test('a batch comes back as it was', async (t) => {
   t.match(row, { didHashLo: 1, didHashHi: 2 ** 31, hostSeq: 2 ** 53 - 1, arrivalMs: 12.25 });
 });
 
+t.test('G24: no flipped bit of a batch header goes unseen', async (t) => {
+  const segment = header();
+  const bytes = encodeBatch(segment, 64);
+  const out = new BatchHeader();
+  for (let bit = 0; bit < BATCH_HEADER_BYTES * 8; bit++) {
+    const copy = Buffer.from(bytes);
+    copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+    if (readBatchHeader(copy, 0, 64, segment, out) !== 'bad') t.fail(`bit ${bit} of ${bit >> 3}`);
+  }
+});
+
 t.test('G24: a batch header counts only at its own place and under its own salt', async (t) => {
   const segment = header();
   const bytes = encodeBatch(segment, 64);
@@ -85,6 +96,13 @@ t.test('G24: a batch header counts only at its own place and under its own salt'
   t.equal(readBatchHeader(bytes, 0, 65, segment, out), 'bad');
   const other = header({ ...FIELDS, salt: Buffer.from('another salt ...') });
   t.equal(readBatchHeader(bytes, 0, 64, other, out), 'bad');
+  // Its first half is in the magic, its second one in the CRC: each is enough.
+  for (const byte of [0, 7, 8, 15]) {
+    const salt = Buffer.from(FIELDS.salt);
+    salt[byte] = (salt[byte] ?? 0) ^ 1;
+    const near = header({ ...FIELDS, salt });
+    t.equal(readBatchHeader(bytes, 0, 64, near, out), 'bad', `byte ${byte} of the salt`);
+  }
   const later = header({ ...FIELDS, firstSeq: FIELDS.firstSeq + 1 });
   t.equal(readBatchHeader(bytes, 0, 64, later, out), 'bad', 'seqs below the segment');
   t.equal(readBatchHeader(bytes.subarray(0, 63), 0, 64, segment, out), 'bad');

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { Batch } from '../../lib/log/batch.ts';
+import { takeBatches } from '../../lib/log/chunk.ts';
 import {
   BATCH_HEADER_BYTES,
   BatchHeader,
@@ -122,7 +123,9 @@ t.test(
     const scene = stage((segment, at) => forge(segment, at, 4, 0x12345678));
     loseHeader(scene);
     const { report, writer, reader } = reopen(scene.disk);
-    t.match(report.damaged[0]?.damages, [{ firstSeq: 4, byteOffset: scene.lastAt }]);
+    const byteEnd = scene.disk.content(SEGMENT).length;
+    const all = { firstSeq: 4, byteOffset: scene.lastAt, byteEnd };
+    t.match(report.damaged[0]?.damages, [all], 'nothing behind it is certain either');
     t.ok(writer.nextSeq > 4);
     for (let cursor = 0; cursor < 4; cursor++) {
       t.notOk(servesForged(await readAll(reader, cursor)), `cursor ${cursor}`);
@@ -140,15 +143,40 @@ t.test('G13: a whole header says how long its batch is: nothing inside is looked
   t.notOk(servesForged(await readAll(reader)));
 });
 
-t.test('the forgery would be believed if the last batch really ended in front of it', async (t) => {
-  // The control: with everything right, chain included, it is a batch like any other.
+/** A log of one record, and a batch behind it that is right but for what is given. */
+function behindTheLast(wrong: { readonly seqs?: number; readonly chain?: number }) {
   const disk = new SimDisk();
   const world = new World({ disk }).start();
   world.offer(Buffer.from('published'));
   world.poll();
   const bytes = disk.content(SEGMENT);
   const lastCrc = bytes.readUInt32LE(64 + BATCH_HEADER_BYTES - 4);
-  disk.put(SEGMENT, Buffer.concat([bytes, forge(headerOf(disk), bytes.length, 2, lastCrc)]));
+  const { seqs = 0, chain = 0 } = wrong;
+  const segment = headerOf(disk);
+  const forged = forge(segment, bytes.length, 2 + seqs, (lastCrc ^ chain) >>> 0);
+  disk.put(SEGMENT, Buffer.concat([bytes, forged]));
+  return { disk, segment, bytes };
+}
+
+for (const [what, wrong] of [
+  ['its chain', { chain: 1 }],
+  ['its seq', { seqs: 1 }],
+] as const) {
+  t.test(`G1, G24: a batch that is right but for ${what} does not continue the log`, async (t) => {
+    const { disk, segment, bytes } = behindTheLast(wrong);
+    const piece = disk.content(SEGMENT).subarray(64);
+    const taken = takeBatches(piece, 64, 1, segment, () => {});
+    t.match(taken, { nextSeq: 2, byteEnd: bytes.length, stop: { kind: 'header' } }, 'to a reader');
+    t.equal(taken.spans.length, 1);
+    const { report, writer } = reopen(disk);
+    t.equal(writer.nextSeq, 2, 'to recovery');
+    t.equal(report.tornBytes, piece.length + 64 - bytes.length);
+  });
+}
+
+t.test('the forgery would be believed if the last batch really ended in front of it', async (t) => {
+  // The control: with everything right, chain included, it is a batch like any other.
+  const { disk } = behindTheLast({});
   const { reader } = reopen(disk);
   t.ok(servesForged(await readAll(reader)));
   t.equal(splitFrames(FORGED).length, 1);

@@ -17,10 +17,11 @@ function directoryFor(t: { teardown(end: () => unknown): void }): string {
 }
 
 /** Another process that takes the lock; resolves with its first line, or its exit code. */
-function startHolder(directory: string) {
+function startHolder(t: { teardown(end: () => unknown): void }, directory: string) {
   const child = spawn(process.execPath, [HOLDER, directory], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
+  t.teardown(() => child.kill('SIGKILL'));
   const { promise, resolve } = Promise.withResolvers<string>();
   const ended = new Promise<number | null>((done) => child.once('exit', (code) => done(code)));
   child.stdout.once('data', (data) => resolve(String(data).trim()));
@@ -31,7 +32,7 @@ function startHolder(directory: string) {
 t.test('G23: a second process is refused with exit code 75, and told who holds it', async (t) => {
   const directory = directoryFor(t);
   const lock = lockLog(directory, options);
-  t.equal(await startHolder(directory).first, `exit ${LOCKED_EXIT_CODE}`);
+  t.equal(await startHolder(t, directory).first, `exit ${LOCKED_EXIT_CODE}`);
   t.equal(LOCKED_EXIT_CODE, 75);
   t.throws(() => lockLog(directory, options), {
     code: 'log_locked',
@@ -39,7 +40,7 @@ t.test('G23: a second process is refused with exit code 75, and told who holds i
     message: new RegExp(`held by process ${process.pid}`),
   });
   lock.release();
-  const second = startHolder(directory);
+  const second = startHolder(t, directory);
   t.equal(await second.first, 'held');
   second.child.kill('SIGKILL');
   await second.ended;
@@ -49,7 +50,7 @@ t.test(
   'G23: the lock is free after kill -9, and a child that lives on does not keep it',
   async (t) => {
     const directory = directoryFor(t);
-    const holder = startHolder(directory);
+    const holder = startHolder(t, directory);
     t.equal(await holder.first, 'held');
     t.throws(() => lockLog(directory, options), { code: 'log_locked' });
     holder.child.kill('SIGKILL');

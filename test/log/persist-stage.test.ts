@@ -281,6 +281,29 @@ t.test(
   },
 );
 
+t.test('G16: partial bytes are cut off before a segment is sealed, too', async (t) => {
+  const { disk, sim, world: it } = world({ segmentAgeMsMax: 60_000 });
+  it.offer(Buffer.alloc(100));
+  it.poll();
+  let calls = 0;
+  disk.decide = ({ what }) => {
+    if (what === 'ftruncate') return { code: 'EROFS' };
+    if (what !== 'pwritev') return undefined;
+    return calls++ === 0 ? { shortBytes: 400 } : { code: 'EROFS' };
+  };
+  it.offer(Buffer.alloc(500));
+  it.poll();
+  const path = join(DIRECTORY, SEGMENT_1);
+  t.ok((sim.stat(path)?.bytes ?? 0) > it.view.byteEnd);
+  const { byteEnd } = it.view;
+  disk.decide = () => undefined;
+  it.clock.pass(60_000);
+  t.equal(it.poll(), 1);
+  t.equal(it.view.segmentFirstSeq, 2);
+  t.equal(sim.stat(path)?.bytes, byteEnd, 'the sealed segment ends where its last batch does');
+  t.equal((await readAll(reopen(sim).reader)).size, 2);
+});
+
 t.test('G16: a new segment that cannot be created leaves nothing behind', async (t) => {
   const { disk, sim, world: it } = world({ segmentBytesMax: 600 });
   it.offer(Buffer.alloc(400));

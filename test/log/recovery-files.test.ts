@@ -1,7 +1,13 @@
 /** Recovery across files: what it refuses, what it writes again, how segments follow each other. */
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import t from 'tap';
-import { SEGMENT_HEADER_BYTES, segmentName } from '../../lib/log/descriptor.ts';
+import {
+  BATCH_HEADER_BYTES,
+  decodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  segmentName,
+} from '../../lib/log/descriptor.ts';
 import { FaultDisk } from './fault-disk.ts';
 import { DIRECTORY, must, readAll, reopen, World } from './log-world.ts';
 import { SimDisk } from './sim-disk.ts';
@@ -61,6 +67,23 @@ t.test(
     t.equal(world.view.lastSeq, 20);
   },
 );
+
+t.test('G27: a whole batch of an unknown version stops start and reader alike', async (t) => {
+  const { disk } = build(1);
+  const { reader } = reopen(disk);
+  const bytes = disk.content(pathOf(1));
+  const segment = decodeSegmentHeader(bytes);
+  if (typeof segment === 'string') throw new Error('no header');
+  bytes.writeUInt16LE(2, SEGMENT_HEADER_BYTES + 8);
+  const crcAt = SEGMENT_HEADER_BYTES + BATCH_HEADER_BYTES - 4;
+  const covered = bytes.subarray(SEGMENT_HEADER_BYTES, crcAt);
+  bytes.writeUInt32LE(crc32(covered, segment.crcSeed), crcAt);
+  disk.put(pathOf(1), bytes);
+  const unknown = { code: 'log_version_unknown', message: new RegExp(segmentName(1)) };
+  t.throws(() => reopen(disk), unknown);
+  await t.rejects(reader.read(must(await reader.locate(0))), unknown);
+  t.ok(disk.content(pathOf(1)).equals(bytes), 'nothing was cut off');
+});
 
 t.test('G27: rot in the version field alone is damage, not a new version', async (t) => {
   const { disk } = build(20);

@@ -202,3 +202,26 @@ t.test(
     t.ok((world.log.sealed[0]?.lastSeq ?? 0) > 10, 'the segment that the checkpoint is in stays');
   },
 );
+
+t.test('G7: the active segment is never given up', async (t) => {
+  const world = new World({ disk: new SimDisk(), segmentBytesMax: 1000 }).start();
+  for (let i = 0; i < 5; i++) {
+    world.offer(Buffer.alloc(300));
+    world.poll();
+  }
+  const { log } = world;
+  const count = log.sealed.length;
+  t.throws(() => log.dropOldest(count + 1), /only sealed segments/);
+  t.equal(log.sealed.length, count);
+  // Everything is old, too large, beyond no checkpoint: all of it goes, but not what is written to.
+  const everything = {
+    sealed: [...log.sealed],
+    activeBytes: 9 * MiB,
+    epochMs: 1e15,
+    elapsedMs: 1e15,
+  };
+  const { removeCount } = decideRetention({ ageMsMax: 1, bytesMax: 1 }, facts(everything));
+  t.equal(removeCount, count);
+  log.dropOldest(removeCount);
+  t.equal(log.oldestSeq, log.segmentFirstSeq);
+});

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { MiB } from '../../lib/base/units.ts';
 import { DamageReports } from '../../lib/log/damage-reports.ts';
 import { segmentName } from '../../lib/log/descriptor.ts';
 import { NodeDisk } from '../../lib/log/disk.ts';
@@ -75,6 +76,34 @@ t.test(
     t.equal(again.log.oldestSeq, oldestSeq, 'a restart sees the same');
   },
 );
+
+t.test('G7: a name is gone for good before the next one goes, and before its bytes', async (t) => {
+  const steps: string[] = [];
+  const note = (what: string) => async (): Promise<void> => void steps.push(what);
+  const remover = new SegmentRemover({
+    directory: '/log',
+    files: {
+      names: async () => [1, 5, 9].map(segmentName),
+      open: async (path) => ({
+        bytes: async () => 20 * MiB,
+        truncate: note(`truncate ${path}`),
+        close: note(`close ${path}`),
+      }),
+      unlink: async (path) => void steps.push(`unlink ${path}`),
+      syncDirectory: async (path) => void steps.push(`sync ${path}`),
+    },
+    metrics: new MetricWriter(),
+    oldestSeq: () => 9,
+    activeBytes: () => 0,
+    retire: note('retire'),
+  });
+  await remover.pass();
+  const removed = (firstSeq: number): string[] => {
+    const path = `/log/${segmentName(firstSeq)}`;
+    return [`unlink ${path}`, 'sync /log', `truncate ${path}`, `close ${path}`];
+  };
+  t.same(steps, ['retire', ...removed(1), ...removed(5)]);
+});
 
 t.test('G24: damage is copied and logged once, however often it is met', async (t) => {
   const { directory } = setUp(t);

@@ -45,6 +45,42 @@ t.test('a writer that died between fill and publish leaves the old cell in force
   t.equal(seen.lastSeq, 5);
 });
 
+t.test('a commit that comes while a cell is read is read instead', async (t) => {
+  const memory = allocateShared(COMMIT_BYTES);
+  const writer = new CommitWriter(memory);
+  const reader = new CommitReader(memory);
+  const draft = new CommitView();
+  const commit = (lastSeq: number): void => {
+    Object.assign(draft, { lastSeq, byteEnd: lastSeq, tailEnd: lastSeq });
+    draft.heads.fill(lastSeq);
+    writer.fill(draft);
+    writer.publish();
+  };
+  commit(1);
+  const { load } = Atomics;
+  t.teardown(() => Object.assign(Atomics, { load }));
+  // Two commits at each possible moment of the read: the second fills the cell that is read.
+  for (let moment = 1; moment <= 30; moment++) {
+    let loads = 0;
+    Object.assign(Atomics, {
+      load: (words: Int32Array, at: number): number => {
+        if (++loads === moment) {
+          Object.assign(Atomics, { load });
+          commit(10 * moment);
+          commit(10 * moment + 1);
+        }
+        return load(words, at);
+      },
+    });
+    const seen = new CommitView();
+    reader.read(seen);
+    Object.assign(Atomics, { load });
+    const { lastSeq, byteEnd, tailEnd, heads } = seen;
+    const values = new Set([lastSeq, byteEnd, tailEnd, ...heads]);
+    t.equal(values.size, 1, `one commit, whole: ${[...values].join(' ')}`);
+  }
+});
+
 t.test('the tail ring says what is gone, and orders that, before it writes over it', async (t) => {
   const writer = new TailWriter(allocateTailRing(4096));
   writer.write(Buffer.alloc(4096), 0, 4096);
