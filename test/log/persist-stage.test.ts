@@ -326,6 +326,25 @@ t.test('G16: a new segment that cannot be created leaves nothing behind', async 
   t.equal(it.view.segmentFirstSeq, 2);
 });
 
+t.test('G24: a second without events proves the last batch, once', async (t) => {
+  const { disk, world: it } = world();
+  it.offer(Buffer.from('a'));
+  it.poll();
+  t.notOk(it.log.isProven);
+  disk.calls.length = 0;
+  it.clock.pass(999);
+  it.poll();
+  t.same(disk.trace(), [], 'not yet');
+  it.clock.pass(1);
+  it.poll();
+  t.same(disk.trace(), [`pwritev ${SEGMENT_1}`, `fdatasync ${SEGMENT_1}`]);
+  t.ok(it.log.isProven);
+  t.equal(it.view.lastSeq, 1, 'without a seq');
+  it.clock.pass(10_000);
+  it.poll();
+  t.equal(disk.trace().length, 2);
+});
+
 t.test('G25: at a clean stop everything accepted is durable and proven', async (t) => {
   const { sim, world: it } = world();
   it.offer(Buffer.from('last words'));

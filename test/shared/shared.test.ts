@@ -128,6 +128,28 @@ t.test('the tail ring gives back what was written, or says that it is gone', asy
   }
 });
 
+t.test('a copy out of the tail ring is looked at again, in order, after it', async (t) => {
+  const memory = allocateTailRing(256);
+  new TailWriter(memory).write(Buffer.alloc(256, 1), 0, 256);
+  const reader = new TailReader(memory);
+  const steps: string[] = [];
+  const { load, add } = Atomics;
+  const { copy } = Buffer.prototype;
+  t.teardown(() => {
+    Object.assign(Atomics, { load, add });
+    Buffer.prototype.copy = copy;
+  });
+  const noted = (what: string, call: (...args: never[]) => unknown) =>
+    function noting(this: unknown, ...args: never[]): unknown {
+      steps.push(what);
+      return call.apply(this, args);
+    };
+  Object.assign(Atomics, { load: noted('load', load as never), add: noted('fence', add as never) });
+  Buffer.prototype.copy = noted('copy', copy as never) as typeof copy;
+  reader.copy(0, 256, Buffer.alloc(256));
+  t.same(steps, ['load', 'copy', 'fence', 'load']);
+});
+
 t.test('a copy that is overtaken while it runs is refused', async (t) => {
   const memory = allocateTailRing(256);
   const writer = new TailWriter(memory);
