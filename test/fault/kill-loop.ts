@@ -45,6 +45,7 @@ export type KillLoopResult = {
 /** Nothing new for this long: what is missing does not come any more. */
 const SILENCE_MS = 20_000;
 const START_MS_MAX = 1000;
+const CRASH_MS_MAX = 3000;
 const CHECKPOINT_MS_MAX = 15_000;
 /** One kill in this many takes PostgreSQL along, as when the machine is reset. */
 const WITH_DATABASE_ONE_IN = 12;
@@ -158,7 +159,12 @@ async function strikeOnce(relay: RelayProcess, strike: Strike): Promise<RelayPro
     const point = prng.nextBelow(CRASH_POINTS.length);
     note(CRASH_POINTS[point] as string);
     relay.chaos('persistCrash', point + 1);
-    await relay.exited;
+    // It is not passed where nothing is written: the disk may be full.
+    const isReached = await Promise.race([relay.exited, pause(CRASH_MS_MAX)]);
+    if (isReached === undefined) {
+      note('crash point not reached');
+      await relay.kill();
+    }
   } else if (dice === 1) {
     // Stopped hard once more, for there to be a start.
     await relay.kill();

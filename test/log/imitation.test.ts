@@ -174,6 +174,17 @@ for (const [what, wrong] of [
   });
 }
 
+t.test('G24: under a whole header a changed frame is no frame', async (t) => {
+  const { disk, segment } = behindTheLast({});
+  const piece = disk.content(SEGMENT).subarray(64);
+  t.equal(takeBatches(piece, 64, 1, segment, () => {}).spans.length, 2);
+  const last = piece.length - 1;
+  piece[last] = (piece[last] ?? 0) ^ 1;
+  const taken = takeBatches(piece, 64, 1, segment, () => {});
+  t.match(taken, { nextSeq: 2, stop: { kind: 'body', damage: { firstSeq: 2, lastSeq: 2 } } });
+  t.equal(taken.spans.length, 1);
+});
+
 t.test('the forgery would be believed if the last batch really ended in front of it', async (t) => {
   // The control: with everything right, chain included, it is a batch like any other.
   const { disk } = behindTheLast({});
