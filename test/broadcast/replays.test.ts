@@ -106,6 +106,21 @@ t.test('no more reads at a time than allowed, first come first served', async (t
   t.equal(bench.replays.pending, 0);
 });
 
+t.test('who leaves in the middle of a read closes its cursor after it', async (t) => {
+  const bench = new Bench();
+  bench.log.isGated = true;
+  bench.log.script.push(frames(20));
+  const leaving = bench.consumer(10);
+  bench.replays.take(leaving);
+  bench.replays.release(leaving);
+  t.equal(bench.log.closes, 0, 'the read goes on with it');
+  bench.log.gates.shift()?.();
+  await bench.settled(1);
+  bench.replays.release(leaving);
+  t.equal(bench.log.closes, 1);
+  t.equal(bench.replays.cursors, 0);
+});
+
 t.test('empty batches account for nothing and are passed over', async (t) => {
   const bench = new Bench();
   bench.log.script.push(frames(10, 0), frames(10, 0), frames(15));

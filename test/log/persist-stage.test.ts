@@ -371,6 +371,18 @@ t.test('G25: a stop on a full disk does not wait for room', async (t) => {
   t.equal(reopen(sim).writer.nextSeq, 1, 'its host will send it again');
 });
 
+t.test('G7: sealed before a batch that would make it too long', async (t) => {
+  const { sim, world: it } = world({ segmentBytesMax: 1000 });
+  for (let i = 0; i < 3; i++) {
+    it.offer(Buffer.alloc(300));
+    it.poll();
+  }
+  t.equal(it.view.segmentFirstSeq, 3, 'two of them have room in one segment');
+  for (const { bytes } of it.log.sealed) t.ok(bytes <= 1000);
+  t.equal(it.log.sealed.length, 1);
+  t.equal((await readAll(reopen(sim).reader)).size, 3);
+});
+
 t.test('G7: sealed by size, and by age also when nothing comes any more', async (t) => {
   const { world: it } = world({ segmentAgeMsMax: 60_000 });
   it.offer(Buffer.from('a'));
