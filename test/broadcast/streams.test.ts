@@ -35,6 +35,28 @@ t.test('G2, G5: no gap and no repeat from the tail to segments and back', async 
   t.ok(world.published.every((seq, i) => i === 0 || seq > (world.published[i - 1] ?? 0)));
 });
 
+t.test('G2, G5: one that the tail has passed goes on with segments', async (t) => {
+  const hub = { gatherMs: 0, sweepMs: 20 };
+  const world = await new World({ tailBytes: 64 * KiB, hub }).listen();
+  t.teardown(() => world.stop());
+  const slow = await new Client(world.port).open();
+  await until(() => world.hub.size === 1);
+  slow.ws.pause();
+  const [consumer] = world.hub.consumers;
+  while ((consumer?.waitingBytes ?? 0) === 0) {
+    world.append(1, 10_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const readsBefore = world.metrics.read('relay_broadcast_reads_total:segment');
+  // Four times what the ring holds, while nothing can be written to it.
+  for (let i = 0; i < 4; i++) world.append(7, 10_000);
+  const head = world.log.lastSeq;
+  slow.ws.resume();
+  await until(() => slow.lastSeq === head);
+  t.same(slow.faults(1, head), []);
+  t.ok(world.metrics.read('relay_broadcast_reads_total:segment') > readsBefore);
+});
+
 t.test('many cursors at once share reads of the log', async (t) => {
   const world = await new World({ tailBytes: 16 * KiB, logDelayMs: 2 }).listen();
   t.teardown(() => world.stop());
@@ -219,6 +241,39 @@ t.test('G28: after hideTail() what is hidden is hidden in the tail too', async (
   await until(() => late.lastSeq === 12 && live.lastSeq === 12);
   t.same(late.seqs, [1, 2, 3, 5, 6, 7, 8, 9, 11, 12]);
   t.same(live.faults(1, 12), [], 'what was sent before stays sent');
+});
+
+t.test('G28: hideTail() forgets pieces of the log that were read before', async (t) => {
+  const world = await new World({ tailBytes: 16 * KiB }).listen();
+  t.teardown(() => world.stop());
+  world.append(100, 1000);
+  const before = await new Client(world.port, '?cursor=0').open();
+  await until(() => before.lastSeq === 100);
+  world.log.hidden.add(4);
+  world.hub.hideTail();
+  const after = await new Client(world.port, '?cursor=0').open();
+  await until(() => after.lastSeq === 100);
+  t.notOk(after.seqs.includes(4), 'hidden');
+  t.equal(after.seqs.length, 99, 'and nothing else');
+});
+
+t.test('G28: hideTail() takes back a piece that waits for its turn', async (t) => {
+  const world = await new World({ tailBytes: 16 * KiB }).listen();
+  t.teardown(() => world.stop());
+  world.append(100, 1000);
+  await until(() => world.published.at(-1) === 100);
+  world.isHeld = true;
+  const client = await new Client(world.port, '?cursor=0').open();
+  const [consumer] = world.hub.consumers;
+  world.hub.poll(world.clock.monoMs());
+  await until(() => consumer?.piece !== undefined);
+  world.log.hidden.add(4);
+  world.hub.hideTail();
+  world.isHeld = false;
+  world.drive();
+  await until(() => client.lastSeq === 100);
+  t.notOk(client.seqs.includes(4), 'hidden');
+  t.equal(client.seqs.length, 99, 'and nothing else');
 });
 
 t.test('G28: hideTail() reaches consumers that are behind in the tail', async (t) => {
