@@ -173,6 +173,27 @@ t.test('chunks: whole frames, at least one, bounded, shared, never of shared mem
   t.ok(pieces > 10, `${pieces} pieces`);
 });
 
+t.test('G26: chunks are kept for as many places as there are consumers, and 8 MiB', async (t) => {
+  const bench = new Bench(16 * MiB);
+  bench.commit(Array.from({ length: 24 }, () => MiB / 2));
+  const chunks = new TailChunks(bench.index, MiB / 4);
+  const places = Array.from({ length: 24 }, (_, seq) => bench.index.place(seq));
+  const copiesFor = (seq: number): number => {
+    const before = chunks.copies;
+    chunks.after(places[seq] ?? 0, seq);
+    return chunks.copies - before;
+  };
+  chunks.consumerCount = 2;
+  for (const seq of [0, 1, 2]) copiesFor(seq);
+  t.same([copiesFor(2), copiesFor(1)], [0, 0], 'two places');
+  t.ok(copiesFor(0) > 0, 'the third is the oldest one');
+  chunks.consumerCount = 1000;
+  for (let seq = 0; seq < 24; seq++) copiesFor(seq);
+  t.equal(copiesFor(23), 0);
+  t.equal(copiesFor(12), 0);
+  t.ok(copiesFor(2) > 0, '12 MiB are more than is kept');
+});
+
 t.test('a short cached chunk is cut anew once there is more', async (t) => {
   const bench = new Bench(MiB);
   const chunks = new TailChunks(bench.index, 64 * KiB);

@@ -105,6 +105,31 @@ t.test('G28: told first, durable, hidden then, answered last', async (t) => {
   t.ok(again.has(DID), 'by the answer it is on the disk');
 });
 
+t.test('G28: the answer waits for the disk', async (t) => {
+  const bench = start(t);
+  const saved = Promise.withResolvers<void>();
+  bench.hidden.save = () => saved.promise;
+  const answer = bench.desk.change(DID, true).then((result) => bench.steps.push(result));
+  await bench.advance(100);
+  bench.settle();
+  await bench.advance(200);
+  t.same(bench.steps, ['offered takendown', 'durable', 'readers: hidden'], 'no answer yet');
+  saved.resolve();
+  await answer;
+  t.equal(bench.steps.at(-1), 'done');
+});
+
+t.test('G28: a stop before it is durable hides nothing', async (t) => {
+  const bench = start(t);
+  const answer = bench.desk.change(DID, true);
+  await bench.advance(100);
+  t.equal(bench.offered.length, 1);
+  bench.desk.stop();
+  await bench.advance(100);
+  t.equal(await answer, 'pending');
+  t.notOk(bench.hidden.has(DID), 'the next start asks the rows');
+});
+
 t.test('twice is once; reversing it shows again', async (t) => {
   const bench = start(t);
   const both = Promise.all([bench.desk.change(DID, true), bench.desk.change(DID, true)]);
@@ -131,6 +156,7 @@ t.test('an account that no host has spoken for is not known, a new one soon is',
   bench.rows.set(DID, { local: null, hostId: 0 });
   const unclaimed = bench.desk.change(DID, true);
   await bench.advance(500);
+  t.equal(bench.offered.length, 0, 'not before a host has spoken for it');
   bench.rows.set(DID, { local: null, hostId: 1 });
   await bench.advance(200);
   bench.settle();
@@ -176,6 +202,9 @@ t.test('at the start the rows have the last word', async (t) => {
   await bench.desk.recover();
   t.same([bench.hidden.count, bench.hidden.has(DID)], [1, true]);
   t.same(bench.steps, ['readers: hidden']);
+  const again = new HiddenDids(bench.hidden.directory);
+  again.load();
+  t.same([again.count, again.has(DID)], [1, true], 'for a start without the database, too');
   await bench.desk.recover();
   t.equal(bench.steps.length, 1, 'nothing new, nothing done');
 });
