@@ -9,10 +9,11 @@ import { titlesOf } from './helpers/test-titles.ts';
 const textOf = (path: string): string => readFileSync(path, 'utf8');
 
 t.test('each guard finds its check, once, and its test has the title', async (t) => {
-  t.ok(GUARDS.length >= 60, `${GUARDS.length} guards`);
+  t.ok(GUARDS.length >= 170, `${GUARDS.length} guards`);
   t.equal(new Set(GUARDS.map(({ name }) => name)).size, GUARDS.length, 'no name twice');
   const folders = new Set(GUARDS.map(({ file }) => file.split('/').slice(0, 2).join('/')));
-  for (const folder of ['wire', 'repo', 'verify', 'shard', 'hosts', 'upstream']) {
+  const verification = ['wire', 'repo', 'verify', 'shard', 'hosts', 'upstream'];
+  for (const folder of [...verification, 'log', 'shared', 'broadcast', 'threads']) {
     t.ok(folders.has(`lib/${folder}`), folder);
   }
   for (const guard of GUARDS) {

@@ -1,4 +1,5 @@
 /** All guards: each check of the relay's whose absence a named test must notice. */
+import { CONSUMER_GUARDS } from './consumer-guards.ts';
 import type { Guard } from './guard.ts';
 import { LOG_GUARDS } from './log-guards.ts';
 import { READ_GUARDS } from './read-guards.ts';
@@ -13,4 +14,5 @@ export const GUARDS: readonly Guard[] = [
   ...HOST_GUARDS,
   ...LOG_GUARDS,
   ...READ_GUARDS,
+  ...CONSUMER_GUARDS,
 ];
