@@ -5,9 +5,8 @@
  * same bytes in the same order, so there is no hand-over that could lose or repeat a frame (G5).
  *
  * Owns the set of consumers. Takes only the commit cell, the tail ring and the log, so that it can
- * move to a thread of its own. Sends are gathered: a round begins when enough bytes are new, or T
- * (`gatherMs`) after the one before, so that what comes after a silence goes at once. Starts no
- * timer: the driver asks `waitMs`, and is told by `wake` when a socket drained or a read ended.
+ * move to a thread of its own. Sends are gathered into rounds (gather.ts). Starts no timer: the
+ * driver asks `waitMs`, and is told by `wake` when a socket drained or a read ended.
  * @thread main
  */
 import { assert } from '../base/assert.ts';
@@ -17,6 +16,7 @@ import { CommitView } from '../shared/commit-cell.ts';
 import { type Consumer, READ_TRIES_MAX } from './consumer.ts';
 import { DeliverySampler } from './delivery.ts';
 import { endTooSlow, endUnreadable } from './endings.ts';
+import { Gather } from './gather.ts';
 import type { HubDeps, HubOptions } from './hub-options.ts';
 import { LagMeter } from './lag.ts';
 import { type LogPiece, type LogRead, Replays } from './replays.ts';
@@ -25,9 +25,6 @@ import { TailChunks } from './tail-chunks.ts';
 import { NOT_IN_TAIL, TailIndex } from './tail-index.ts';
 import { Watch } from './watch.ts';
 import { WorkBudget } from './work-budget.ts';
-
-/** A round that is fuller than this may take two writes: more came than was waited for. */
-const FULL_SHARE = 0.75;
 
 export class Hub {
   readonly #options: HubOptions;
@@ -41,6 +38,7 @@ export class Hub {
   readonly #sampler: LogSampler;
   readonly #delivery: DeliverySampler | undefined;
   readonly #lag: LagMeter;
+  readonly #gather: Gather;
   readonly #consumers = new Map<number, Consumer>();
   /** Consumers in the tail to be served outside a round: they drained. */
   readonly #ready = new ServeLine();
@@ -48,14 +46,9 @@ export class Hub {
   readonly #behind = new ServeLine();
   #round: Iterator<Consumer> | undefined;
   #roundSeq = 0;
-  /** Head of the tail when the last round began: consumers below it need not wait for the next. */
-  #roundEnd: number;
-  #roundMs = Number.NEGATIVE_INFINITY;
   #published: number;
   #nextSweepMs = 0;
   #isWaked = false;
-  /** Consumers are being sent away: nothing is gathered any more. */
-  #isClosing = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: HubOptions, deps: HubDeps) {
@@ -64,7 +57,7 @@ export class Hub {
     deps.commits.read(this.#view);
     this.#index = new TailIndex(deps.tail, this.#view);
     this.#chunks = new TailChunks(this.#index, options.chunkBytesMax);
-    this.#roundEnd = this.#index.headEnd;
+    this.#gather = new Gather(options, this.#index.headEnd);
     this.#published = this.#index.headSeq;
     this.#sampler = new LogSampler(deps.clock, SECOND_MS);
     const { arrivals, clock, metrics } = deps;
@@ -137,22 +130,20 @@ export class Hub {
     if (this.#round !== undefined || !this.#ready.isEmpty || !this.#behind.isEmpty) return 0;
     const sweepWaitMs = Math.max(0, this.#nextSweepMs - nowMs);
     // Also while nothing is new: until then only much of it is worth being woken for.
-    const gatherWaitMs = this.#gatherWaitMs(nowMs);
+    const gatherWaitMs = this.#gather.waitMs(nowMs);
     if (gatherWaitMs > 0) return Math.min(sweepWaitMs, gatherWaitMs);
-    return this.#index.headEnd === this.#roundEnd ? sweepWaitMs : 0;
+    return this.#index.headEnd === this.#gather.end ? sweepWaitMs : 0;
   }
 
   /** Tail position (modular) from which on a commit is worth being woken for, until `waitMs`. */
   wakeTail(nowMs: number): number {
-    const bytes = this.#gatherWaitMs(nowMs) > 0 ? this.#enoughBytes() : 0;
-    return (this.#roundEnd + bytes) | 0;
+    return this.#gather.wakeEnd(nowMs) | 0;
   }
 
   /** Takes over a consumer whose `seq` is set. It is in the set before it gets its first frame. */
   add(consumer: Consumer, nowMs: number): void {
     this.#consumers.set(consumer.info.id, consumer);
-    this.#chunks.consumerCount = this.#consumers.size;
-    this.#deps.metrics.set('relay_broadcast_consumers_count', this.#consumers.size);
+    this.#onCount();
     consumer.pingDueMs = nowMs + this.#options.pingMs;
     consumer.tailPosition = this.#index.place(consumer.seq);
     if (consumer.tailPosition !== this.#index.headEnd) this.#enqueue(consumer);
@@ -165,8 +156,7 @@ export class Hub {
     if (!this.#consumers.delete(consumer.info.id)) return;
     const { metrics } = this.#deps;
     this.#replays.release(consumer);
-    this.#chunks.consumerCount = this.#consumers.size;
-    metrics.set('relay_broadcast_consumers_count', this.#consumers.size);
+    this.#onCount();
     metrics.add(`relay_broadcast_consumer_ends_total:${consumer.endCause}`);
     this.#log(consumer, 'consumer ended', {
       cause: consumer.endCause,
@@ -211,10 +201,17 @@ export class Hub {
       dueMs += stepMs;
     }
     this.#nextSweepMs = nowMs;
-    this.#isClosing = true;
+    this.#gather.isClosing = true;
     this.#onEmpty = resolve;
     this.#wake();
     return promise;
+  }
+
+  #onCount(): void {
+    const { size } = this.#consumers;
+    this.#chunks.consumerCount = size;
+    this.#gather.consumerCount = size;
+    this.#deps.metrics.set('relay_broadcast_consumers_count', size);
   }
 
   // ---- commits and rounds
@@ -235,31 +232,12 @@ export class Hub {
     }
   }
 
-  #gatherWaitMs(nowMs: number): number {
-    // Nobody to send to, or nothing more to come: durable is published.
-    if (this.#consumers.size === 0 || this.#isClosing) return 0;
-    return this.#roundMs + this.#options.gatherMs - nowMs;
-  }
-
-  #enoughBytes(): number {
-    const { gatherBytes, gatherRoundBytes, chunkBytesMax } = this.#options;
-    const bytes = Math.min(chunkBytesMax * FULL_SHARE, gatherRoundBytes / this.#consumers.size);
-    return Math.max(gatherBytes, Math.ceil(bytes));
-  }
-
-  #isRoundDue(nowMs: number): boolean {
-    const newBytes = this.#index.headEnd - this.#roundEnd;
-    if (newBytes === 0) return false;
-    return newBytes >= this.#enoughBytes() || this.#gatherWaitMs(nowMs) <= 0;
-  }
-
   #runRound(nowMs: number): number {
     if (this.#round === undefined) {
-      if (!this.#isRoundDue(nowMs)) return 0;
+      if (!this.#gather.isDue(this.#index.headEnd, nowMs)) return 0;
+      this.#gather.begin(this.#index.headEnd, nowMs);
       this.#round = this.#consumers.values();
       this.#roundSeq = this.#index.headSeq;
-      this.#roundEnd = this.#index.headEnd;
-      this.#roundMs = nowMs;
     }
     let work = 1;
     while (!this.#budget.isSpent()) {
@@ -302,7 +280,7 @@ export class Hub {
 
   #serveFromTail(consumer: Consumer): void {
     // At the head, or new frames that are still being gathered.
-    if (consumer.tailPosition >= this.#roundEnd) return;
+    if (consumer.tailPosition >= this.#gather.end) return;
     const chunk = this.#chunks.after(consumer.tailPosition, consumer.seq);
     if (chunk === undefined) {
       // The ring has passed it: on with segments.
@@ -313,7 +291,7 @@ export class Hub {
     this.#deps.metrics.add('relay_broadcast_reads_total:tail');
     this.#count(chunk.bytes.length, chunk.lastSeq - consumer.seq);
     consumer.writeChunk(chunk);
-    if (consumer.tailPosition < this.#roundEnd && consumer.isWritable) this.#enqueue(consumer);
+    if (consumer.tailPosition < this.#gather.end && consumer.isWritable) this.#enqueue(consumer);
   }
 
   #serveFromLog(consumer: Consumer): void {

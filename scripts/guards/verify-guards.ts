@@ -216,7 +216,7 @@ export const HOST_GUARDS: readonly Guard[] = [
   },
   {
     name: 'a full gathering does not wait',
-    file: 'lib/broadcast/hub.ts',
+    file: 'lib/broadcast/gather.ts',
     find: 'newBytes >= this.#enoughBytes() || ',
     replace: '',
     test: 'test/broadcast/streams.test.ts',
