@@ -7,10 +7,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { runUnderLoad, untilMetric, type World, wait } from '../fault/under-load.ts';
 import { tempDir } from '../helpers/postgres.ts';
 import { RelayProcess } from '../helpers/relay-process.ts';
 import { eventually } from '../helpers/stream-checker.ts';
-import { runUnderLoad, untilMetric, type World, wait } from './under-load.ts';
 
 /** Where Debian, and libfiu's own makefile, put it. */
 const DIRECTORIES = ['/usr/lib/fiu', '/usr/local/lib/fiu', '/usr/local/lib'];

@@ -1,6 +1,6 @@
 /** A relay that is suspended as a whole, as with its virtual machine: it goes on (G9, G21). */
 import t from 'tap';
-import { runUnderLoad, wait } from './under-load.ts';
+import { runUnderLoad, wait } from '../fault/under-load.ts';
 
 t.test('G9 G21 SIGSTOP for 8 s, then SIGCONT', { timeout: 120_000 }, async (t) => {
   const { relay } = await runUnderLoad(t, 71, async ({ relay, live }) => {

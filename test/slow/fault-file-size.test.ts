@@ -1,9 +1,9 @@
 /** A limit on file size under a whole relay (G16): a short write first, then none at all. */
 import { spawnSync } from 'node:child_process';
 import t from 'tap';
+import { checkPaused, checkWell } from '../fault/bad-disk.ts';
+import { runUnderLoad, type World } from '../fault/under-load.ts';
 import type { RelayProcess } from '../helpers/relay-process.ts';
-import { checkPaused, checkWell } from './bad-disk.ts';
-import { runUnderLoad, type World } from './under-load.ts';
 
 t.test('G16 a limit on file size: short writes, then none', { timeout: 120_000 }, async (t) => {
   const env = { RELAY_LOG_LEVEL: 'info' };
