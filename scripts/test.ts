@@ -41,8 +41,10 @@ const TAP_BUILT = join(ROOT, 'node_modules/@tapjs/test/test-built/dist/esm/index
 const REAL = /real|fuzz/;
 
 function run(command: string, args: readonly string[], cwd: string): void {
-  // Children find the project's Node first. Without a terminal the progress line is left out.
+  // Children find the project's Node first, and share what it compiled: hundreds of them load the
+  // same files. Without a terminal the progress line is left out.
   const env = {
+    NODE_COMPILE_CACHE: join(ROOT, 'node_modules', '.cache', 'skyrelay-compiled'),
     ...process.env,
     PATH: `${BIN}:${process.env['PATH']}`,
     ...(process.stdout.isTTY ? {} : { CI: 'true' }),

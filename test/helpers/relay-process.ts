@@ -34,6 +34,7 @@ export class RelayProcess {
       execArgv: [...(options.execArgv ?? [])],
       env: {
         PATH: process.env['PATH'],
+        ...compileCache(options.execArgv),
         RELAY_DATA_DIR: dataDir,
         RELAY_BALLAST_BYTES: '0',
         RELAY_API_BIND: '127.0.0.1:0',
@@ -172,6 +173,12 @@ export class RelayProcess {
     else await stopLeftover(this.dataDir);
     rmSync(this.dataDir, { recursive: true, force: true });
   }
+}
+
+/** Compiled code is shared, but not with what changes code while it loads. */
+function compileCache(execArgv: readonly string[] = []): Record<string, string> {
+  const directory = process.env['NODE_COMPILE_CACHE'];
+  return directory === undefined || execArgv.length > 0 ? {} : { NODE_COMPILE_CACHE: directory };
 }
 
 /** A relay that was killed leaves its PostgreSQL running, to be adopted; at the end of a test it must go. */

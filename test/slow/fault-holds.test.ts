@@ -1,10 +1,10 @@
 /** Frames that wait for a key (D37, H148): held, not lost, not passed on; also when threads die. */
 import t from 'tap';
 import { Fleet } from '../../scripts/fleet/fleet.ts';
+import { wait } from '../fault/under-load.ts';
 import { RecordingConsumer } from '../helpers/recording-consumer.ts';
 import { RelayProcess } from '../helpers/relay-process.ts';
 import { checkStream, eventually } from '../helpers/stream-checker.ts';
-import { wait } from './under-load.ts';
 
 async function start(t: { teardown(done: () => Promise<void>): void }, hold: string) {
   const fleet = await Fleet.start({ hostCount: 2, accountsPerHost: 6, seed: 41 });

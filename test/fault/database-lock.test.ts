@@ -1,34 +1,8 @@
-/** An external PostgreSQL stopped, or locked by somebody (G17): no crash, no loss, probes green. */
+/** A PostgreSQL whose tables somebody has locked (G17): no crash, no loss, probes green. */
 import pg from 'pg';
 import t from 'tap';
-import { startEmbedded } from '../../lib/store/embedded.ts';
-import { embeddedOptions, tempDir } from '../helpers/postgres.ts';
-import { checkOutage, OUTAGE_SECONDS, untilCheckpoint } from './outage.ts';
-import { databaseOf, postmasterPid, runUnderLoad, type World, wait } from './under-load.ts';
-
-t.test(
-  `G17 an external server is stopped for ${OUTAGE_SECONDS} s`,
-  { timeout: 120_000 },
-  async (t) => {
-    const dataDir = tempDir(t);
-    let server = await startEmbedded(embeddedOptions(dataDir));
-    t.teardown(() => server.stop());
-    const { user, host, database } = server.connection;
-    const env = { DATABASE_URL: `postgres://${user}@localhost/${database}?host=${host}` };
-    const outage = {
-      // Nobody starts it again, and it ends at once, as with `-m immediate`.
-      begin: async () => {
-        const pid = postmasterPid(dataDir);
-        await server.release();
-        process.kill(pid, 'SIGQUIT');
-      },
-      end: async () => {
-        server = await startEmbedded(embeddedOptions(dataDir));
-      },
-    };
-    await runUnderLoad(t, 32, (world) => checkOutage(t, world, outage), env);
-  },
-);
+import { untilCheckpoint } from './outage.ts';
+import { databaseOf, runUnderLoad, type World, wait } from './under-load.ts';
 
 t.test('G17 somebody holds a lock on all tables', { timeout: 120_000 }, async (t) => {
   const trouble = async (world: World): Promise<void> => {
