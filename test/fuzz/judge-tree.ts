@@ -48,6 +48,7 @@ export async function checkTree(tree: TreeCase): Promise<void> {
 
 /** Step 3: every node that is there, in key order, with all that is to be checked of it. */
 async function loadTree(tree: TreeCase): Promise<Map<string, PlacedNode>> {
+  const { library } = tree;
   const nodes = new Map<string, PlacedNode>();
   let lastKey = '';
   const load = async (cid: string, layerWanted: number | undefined): Promise<void> => {
@@ -55,7 +56,7 @@ async function loadTree(tree: TreeCase): Promise<Map<string, PlacedNode>> {
     refuseUnless(bytes !== undefined || layerWanted !== undefined, 'H94', 'no root');
     if (bytes === undefined) return;
     refuseUnless(!nodes.has(cid), 'MS-4', 'a node twice');
-    const node = await readNode(tree.library, bytes);
+    const node = await readNode(library, bytes);
     const layer = checkNode(node, layerWanted);
     nodes.set(cid, { cid, layer, node });
     for (const [index, child] of node.children.entries()) {
@@ -106,6 +107,7 @@ function checkNode({ keys, values, children }: LibraryNode, layerWanted?: number
 
 /** Step 4: the tree shows the operation, and its record is there. */
 function checkShown(tree: TreeCase, nodes: ReadonlyMap<string, PlacedNode>, op: Op): void {
+  const { library } = tree;
   const shown = lookUp(tree.opened.dataCid, nodes, op.path);
   refuseUnless(shown === op.cid, 'step 4', 'the tree does not show it');
   if (op.cid === '') return;
@@ -113,7 +115,7 @@ function checkShown(tree: TreeCase, nodes: ReadonlyMap<string, PlacedNode>, op: 
   refuseUnless(record !== undefined, 'CA-5', 'no record block');
   refuseUnless(record.length <= RECORD_BYTES_MAX, 'LM-4', 'record too large');
   if (tree.areRecordsRead && isDrislCid(op.cid)) {
-    asked('H122', () => tree.library.decode(record));
+    asked('H122', () => library.decode(record));
   }
 }
 

@@ -60,7 +60,7 @@ t.test('G20 a cable is pulled under load', { skip, timeout: 120_000 }, async (t)
       t.ok(await untilMetric(relay, CONSUMERS, isOne, WAIT_MS), 'ended');
       const text = await (await fetch(`http://127.0.0.1:${relay.metricsPort}/metrics`)).text();
       const ends = text.split('\n').filter((line) => line.startsWith(ENDS) && !line.endsWith(' 0'));
-      // By pings where the machine was so busy that there was a pause to send one in.
+      // Which of the two sees it first depends on whether bytes wait at that moment.
       t.match(ends.join(), /^\w+\{cause="(too_slow|ping)"\} 1$/);
       place.plug();
       t.ok(await far.isAt(live.lastSeq), 'and back');
@@ -72,6 +72,7 @@ t.test('G20 a cable is pulled under load', { skip, timeout: 120_000 }, async (t)
   );
 });
 
+/** Why not, where root, nft or tc is missing. */
 const skipLoss = whyNoBadCable();
 
 t.test(
